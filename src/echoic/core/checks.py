@@ -1,0 +1,76 @@
+"""Questions asked of arguments before work begins. Every refusal names what came and what goes."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
+    """``value`` if it is allowed; else an error that names the nearest valid one."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"unknown {name} {value!r}.{hint} Valid: {', '.join(allowed)}.")
+
+
+def at_least(name: str, value: int, smallest: int, largest: int | None = None) -> int:
+    """``value`` if it is an integer in the range, else an error that states the range."""
+    allowed = f"{smallest}.." + ("" if largest is None else str(largest))
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be an integer in {allowed}, got {value!r}.")
+    if value < smallest or (largest is not None and value > largest):
+        raise ValueError(f"{name} must lie in {allowed}, got {value}.")
+    return int(value)
+
+
+def sequences(inputs: Any, input_size: int, dtype: Any) -> Float[Array, "b t m"]:
+    """Inputs of shape (t,), (t, m) or (b, t, m) as a batch of sequences in ``dtype``.
+
+    NaN passes: a measurement answers it with NaN.
+    """
+    if isinstance(inputs, list | tuple):
+        shapes = {np.shape(item) for item in inputs}
+        if len(shapes) > 1:
+            raise ValueError(
+                "sequences of one call must have equal shapes, got "
+                + ", ".join(str(shape) for shape in sorted(shapes))
+            )
+    kind = inputs.dtype if hasattr(inputs, "dtype") else np.asarray(inputs).dtype
+    if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
+        raise ValueError(f"inputs must be real numbers, got dtype {kind}.")
+    array = jnp.asarray(inputs, dtype)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3:
+        raise ValueError(f"inputs must have shape (t,), (t, m) or (b, t, m), got {array.shape}.")
+    if array.shape[2] != input_size:
+        raise ValueError(
+            f"the cell takes {input_size} input channel(s), the inputs have {array.shape[2]}:"
+            f" got shape {np.shape(inputs)}."
+        )
+    if array.shape[0] == 0 or array.shape[1] == 0:
+        raise ValueError(f"inputs are empty: got shape {np.shape(inputs)}.")
+    return array
+
+
+def refuse_if_larger(what: str, num_bytes: float, limit: float = 8e9) -> None:
+    """Refuse work that would need more memory than ``limit`` bytes, and say how much."""
+    if num_bytes > limit:
+        raise MemoryError(
+            f"{what} would take {num_bytes / 1e9:.1f} GB of memory, more than the limit of"
+            f" {limit / 1e9:.1f} GB."
+        )
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether any leaf is a tracer, so that nothing can be asked of its numbers."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(values))

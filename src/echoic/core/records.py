@@ -1,0 +1,245 @@
+"""Plain records of what was found: what diagnosis writes down and reports show.
+
+They hold numbers and words only (NumPy arrays, no JAX), so that a report can be saved, read back
+and drawn again without the network it speaks of. Lags are steps back in time, 0 is the newest
+input. Exponents are in nats per step.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+Panel = Literal["gain", "information"]
+Regime = Literal["fading", "edge", "rugged"]
+
+SCHEMA_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Horizon:
+    """How far a curve reaches.
+
+    **Fields**
+
+    - ``last``: the last lag at which the curve minus two standard errors stands at or above
+      ``threshold``; -1 if it never does.
+    - ``first_crossing``: the first lag at which it stands below; None if it never falls.
+    - ``peak``: the lag of the largest value.
+    - ``censored``: whether the curve has not fallen by the largest lag measured, so that
+      ``last`` is a lower bound and is printed as ``>= last``.
+    - ``growing``: whether the curve (a gain) grows without a horizon.
+    """
+
+    threshold: float
+    last: int
+    first_crossing: int | None
+    peak: int
+    censored: bool
+    growing: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One memory curve over the lag.
+
+    **Fields**
+
+    - ``quantity``: its name, such as ``gradient_reach``; the keys of [`QUANTITIES`][].
+    - ``origin``: ``measured`` (solid), ``predicted`` (dashed), ``bound`` (dotted: an upper or
+      lower limit) or ``reference`` (thin: an asymptote, the memoryless curve).
+    - ``lags``, ``value``, ``standard_error``: shape (k,). The error is NaN where none is known.
+    - ``floor``: below it nothing can be seen; shape (k,) or None.
+    - ``horizon``: how far it reaches, or None for curves that have none.
+    - ``notes``: sentences on statuses and assumptions.
+    - ``source``: the definition's citation, with equation or section.
+    """
+
+    quantity: str
+    panel: Panel
+    origin: Literal["measured", "predicted", "bound", "reference"]
+    lags: np.ndarray
+    value: np.ndarray
+    standard_error: np.ndarray | None = None
+    floor: np.ndarray | None = None
+    horizon: Horizon | None = None
+    notes: tuple[str, ...] = ()
+    source: str = ""
+
+    def at(self, lag: int) -> float:
+        """The value at ``lag``; NaN outside the curve."""
+        found = np.flatnonzero(self.lags == lag)
+        return float(self.value[found[0]]) if len(found) else float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spectrum:
+    """Lyapunov exponents in nats per step, largest first, and what was predicted for them."""
+
+    exponents: np.ndarray
+    standard_error: np.ndarray
+    predicted: np.ndarray | None = None
+    predicted_bounds: tuple[float, float] | None = None
+    sum_rule_residual: float = float("nan")
+    num_all: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkRecord:
+    """What was found for one network.
+
+    ``regime`` comes from ``log_gain``, the natural logarithm of the gradient reach at the wanted
+    horizon. ``noise_gain`` is the state's variance per unit of state noise. ``recall_sum`` is the
+    linear recall added up over all lags from 1; ``recall_per_unit`` divides it by the units.
+    ``singular_values`` are the natural logarithms of the singular values of dh_t/dh_{t-T} at the
+    wanted horizon T, largest first.
+    """
+
+    name: str
+    family: str
+    description: str
+    hidden_size: int
+    state_size: int
+    num_parameters: int
+    curves: tuple[Curve, ...]
+    spectrum: Spectrum | None
+    regime: Regime | None
+    log_gain: float
+    lyapunov_times_horizon: str
+    recall_sum: float
+    recall_per_unit: float
+    noise_gain: float
+    noise_gain_kind: Literal["stationary", "finite-time", "unknown"]
+    singular_values: np.ndarray | None
+    verdict: str
+    warnings: tuple[str, ...]
+    seconds: float
+    settings: dict[str, Any]
+    snippets: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def curve(self, quantity: str, origin: str = "measured") -> Curve | None:
+        """The curve of that quantity, or None."""
+        for curve in self.curves:
+            if curve.quantity == quantity and curve.origin == origin:
+                return curve
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class SignalRecord:
+    """The input signal: what it is, how it was scaled, how much it predicts itself."""
+
+    name: str
+    source: str
+    sha256: str
+    length: int
+    num_sequences: int
+    channels: tuple[str, ...]
+    sampling: str
+    scaling: str
+    mean: np.ndarray
+    standard_deviation: np.ndarray
+    autocorrelation: np.ndarray
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportRecord:
+    """All that a report shows. ``networks`` come best first."""
+
+    horizon: int
+    max_lag: int
+    verdict: str
+    networks: tuple[NetworkRecord, ...]
+    signal: SignalRecord
+    thresholds: dict[str, float]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    machine: str
+    created: str
+    command: str
+    seconds: float
+    citations: dict[str, str]
+    warnings: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """The name of a curve for people, its panel, unit and definition."""
+
+    label: str
+    panel: Panel
+    unit: str
+    definition: str
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "gradient_reach": Quantity(
+        "gradient reach",
+        "gain",
+        "relative to lag 0",
+        "Root-mean-square singular value of dh_t/dh_{t-k} over the full state and over starting"
+        " times: how much of a gradient, or of a perturbation, is left after k steps.",
+    ),
+    "gradient_reach_typical": Quantity(
+        "gradient reach, typical",
+        "gain",
+        "relative to lag 0",
+        "The same with the logarithm averaged over starting times: what a single run sees.",
+    ),
+    "input_reach": Quantity(
+        "input reach",
+        "gain",
+        "relative to lag 0",
+        "Root-mean-square gain of dh_t/dx_{t-k}, in units of the input's own spread.",
+    ),
+    "coherent_reach": Quantity(
+        "coherent reach",
+        "gain",
+        "relative to lag 0",
+        "Norm of the average of dh_t/dh_{t-k} over input sequences: the part of the gradient that"
+        " points the same way for different inputs, the part that trains.",
+    ),
+    "lyapunov_asymptote": Quantity(
+        "exp(lambda_1 k)",
+        "gain",
+        "relative to lag 0",
+        "What the largest Lyapunov exponent alone says about the gain at long lags.",
+    ),
+    "learning_speed": Quantity(
+        "learning speed",
+        "gain",
+        "relative to lag 0",
+        "sqrt(rho_k / rho_0) of a linear network: how fast gradient descent learns lag k. Not a"
+        " gain of the dynamics.",
+    ),
+    "linear_recall": Quantity(
+        "linear recall",
+        "information",
+        "R²",
+        "Share of the variance of a small white probe, added to the input k steps ago, that a"
+        " linear readout of the present state recovers.",
+    ),
+    "raw_recall": Quantity(
+        "recall of the raw input",
+        "information",
+        "R²",
+        "R² of reading the input itself, k steps ago, from the present state. On autocorrelated"
+        " data a network without memory scores high: compare with the memoryless curve.",
+    ),
+    "memoryless_recall": Quantity(
+        "memoryless recall",
+        "information",
+        "R²",
+        "R² of predicting the input k steps ago from the present input alone.",
+    ),
+    "fisher_memory": Quantity(
+        "Fisher memory",
+        "information",
+        "per unit of input variance and noise",
+        "Fisher information on the input k steps ago in the present state under state noise.",
+    ),
+}
