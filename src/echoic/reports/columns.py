@@ -1,0 +1,230 @@
+"""The table's columns: what every network's row says, in the terminal and in the page alike."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
+from echoic.reports.style import (
+    MARKS,
+    UNKNOWN,
+    error_at,
+    horizon_text,
+    printable,
+    significant,
+    warranted,
+    with_error,
+)
+
+# The curves that have a horizon of their own column, and the word above it.
+_REACHING = {
+    "gradient_reach": "gradient",
+    "coherent_reach": "coherent",
+    "input_reach": "input",
+    "linear_recall": "recall",
+    "fisher_memory": "Fisher",
+    "learning_speed": "learning",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One entry: its text, the text of its error, and what it is sorted by."""
+
+    text: str
+    error: str = ""
+    sort: float | str = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One column: two short lines of heading, what it means, in which unit, and its cells."""
+
+    key: str
+    heading: tuple[str, str]
+    definition: str
+    unit: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether its cells are numbers, to be set flush right."""
+        return self.key not in ("name", "regime")
+
+
+def columns(record: ReportRecord) -> tuple[Column, ...]:
+    """All columns for which at least one network has an entry, in the order of the page."""
+    every = [_names(record), *_horizons(record), *_values(record), *_rest(record)]
+    return tuple(
+        column
+        for column in every
+        if column.key in ("name", "regime") or any(cell.text != UNKNOWN for cell in column.cells)
+    )
+
+
+def _column(
+    record: ReportRecord,
+    key: str,
+    heading: tuple[str, str],
+    definition: str,
+    unit: str,
+    cell: Callable[[NetworkRecord], Cell],
+) -> Column:
+    return Column(key, heading, definition, unit, tuple(map(cell, record.networks)))
+
+
+def _names(record: ReportRecord) -> Column:
+    return _column(
+        record,
+        "name",
+        ("", "network"),
+        "The network, best first: those that reach the horizon in gradient and in recall lead.",
+        "",
+        lambda network: Cell(printable(network.name), sort=printable(network.name).casefold()),
+    )
+
+
+def _horizons(record: ReportRecord) -> list[Column]:
+    found = []
+    for quantity, word in _REACHING.items():
+        curves = [network.curve(quantity) for network in record.networks]
+        thresholds = {c.horizon.threshold for c in curves if c is not None and c.horizon}
+        if not thresholds:
+            continue
+        level = ", ".join(f"{t:g}" for t in sorted(thresholds))
+        whose = "absolute" if quantity == "linear_recall" else "of its value at lag 0"
+        definition = (
+            f"The last lag at which the {QUANTITIES[quantity].label}, less two standard errors,"
+            f" stands at or above {level} ({whose}). “>=”: it has not fallen by the largest lag"
+            " measured. “grows”: it has no horizon, it is rugged."
+            f" {QUANTITIES[quantity].definition}"
+        )
+        found.append(
+            _column(
+                record,
+                f"horizon_{quantity}",
+                (word, "horizon"),
+                definition,
+                "steps",
+                lambda network, quantity=quantity: _horizon_cell(network.curve(quantity)),
+            )
+        )
+    return found
+
+
+def _horizon_cell(curve: Curve | None) -> Cell:
+    horizon = curve.horizon if curve is not None else None
+    if horizon is None:
+        return Cell(UNKNOWN)
+    # What grows has no horizon; it is sorted behind what has one.
+    place = -2.0 if horizon.growing else horizon.last + (0.5 if horizon.censored else 0.0)
+    return Cell(horizon_text(horizon), sort=place)
+
+
+def _values(record: ReportRecord) -> list[Column]:
+    at = f"at {record.horizon}"
+
+    def value(quantity: str) -> Callable[[NetworkRecord], Cell]:
+        def cell(network: NetworkRecord) -> Cell:
+            curve = network.curve(quantity)
+            number = math.nan if curve is None else curve.at(record.horizon)
+            return Cell(warranted(number, error_at(curve, record.horizon)), sort=number)
+
+        return cell
+
+    return [
+        _column(
+            record,
+            "gain",
+            ("gain", at),
+            f"Gradient reach at the horizon of {record.horizon} steps, 1 at lag 0."
+            f" {QUANTITIES['gradient_reach'].definition}",
+            QUANTITIES["gradient_reach"].unit,
+            value("gradient_reach"),
+        ),
+        _column(
+            record,
+            "recall",
+            ("recall", at),
+            f"Linear recall at the horizon of {record.horizon} steps, between 0 and 1."
+            f" {QUANTITIES['linear_recall'].definition}",
+            "R²",
+            value("linear_recall"),
+        ),
+    ]
+
+
+def _rest(record: ReportRecord) -> list[Column]:
+    return [
+        _column(
+            record,
+            "exponent",
+            ("largest", "exponent"),
+            "Largest Lyapunov exponent lambda_1, ± one standard error: the growth rate of a small"
+            " perturbation over many steps. Below 0 memory fades, above 0 the network is chaotic."
+            " Alone it misleads: a chain has -inf and yet carries as many steps as it has units.",
+            "nats per step",
+            _exponent,
+        ),
+        _column(
+            record,
+            "regime",
+            ("", "regime"),
+            "From the logarithm of the gradient reach at the horizon: below -3 fading (▼), above 3"
+            " rugged (▲: the loss is not smooth enough to train), between them edge (◆).",
+            "",
+            _regime,
+        ),
+        _column(
+            record,
+            "noise",
+            ("noise", "gain"),
+            "The state's variance per unit variance of noise that enters the state at every step."
+            " A star: summed over a finite time, because no stationary state exists.",
+            "variance ratio",
+            _noise,
+        ),
+        _column(
+            record,
+            "parameters",
+            ("para-", "meters"),
+            "Trainable numbers of the network, without a readout.",
+            "count",
+            lambda network: Cell(str(network.num_parameters), sort=float(network.num_parameters)),
+        ),
+        _column(
+            record,
+            "seconds",
+            ("time,", "seconds"),
+            "Time that measuring and predicting took, compilation included.",
+            "seconds",
+            lambda network: Cell(
+                f"{network.seconds:.0f}"
+                if network.seconds >= 9.95
+                else significant(round(network.seconds, 1)),
+                sort=network.seconds,
+            ),
+        ),
+    ]
+
+
+def _exponent(network: NetworkRecord) -> Cell:
+    if network.spectrum is None or not len(network.spectrum.exponents):
+        return Cell(UNKNOWN)
+    value = float(network.spectrum.exponents[0])
+    error = network.spectrum.standard_error
+    spread = float(error[0]) if len(error) else math.nan
+    text, spread = with_error(value, spread, most=2 if math.isnan(spread) else 3)
+    return Cell(text, spread, value)
+
+
+def _regime(network: NetworkRecord) -> Cell:
+    if network.regime is None:
+        return Cell(UNKNOWN, sort=network.log_gain)
+    return Cell(f"{MARKS[network.regime]} {network.regime}", sort=network.log_gain)
+
+
+def _noise(network: NetworkRecord) -> Cell:
+    star = "*" if network.noise_gain_kind == "finite-time" else ""
+    text = significant(network.noise_gain)
+    return Cell(text if text == UNKNOWN else text + star, sort=network.noise_gain)

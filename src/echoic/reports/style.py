@@ -1,0 +1,199 @@
+"""How every report looks: colours, marks, words and numbers, the same on screen and on paper."""
+
+import math
+import unicodedata
+
+from echoic.core.records import Curve, Horizon, Regime, ReportRecord
+
+# Okabe and Ito (2008): eight colours that stay apart for colour-blind readers. The order is ours:
+# the strongest contrast to white first, and to black for the dark page.
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky blue": "#56B4E9",
+    "bluish green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "reddish purple": "#CC79A7",
+}
+ON_LIGHT = tuple(
+    OKABE_ITO[name]
+    for name in ("blue", "vermilion", "bluish green", "reddish purple", "orange", "sky blue")
+)
+ON_DARK = tuple(
+    OKABE_ITO[name]
+    for name in ("sky blue", "vermilion", "bluish green", "reddish purple", "orange", "yellow")
+)
+GREY_ON_LIGHT, GREY_ON_DARK = "#B4B4B4", "#5C5C5C"
+
+# Geometric shapes, which no system turns into emoji as it does with arrows.
+MARKS: dict[Regime, str] = {"fading": "▼", "edge": "◆", "rugged": "▲"}
+ASCII_MARKS: dict[Regime, str] = {"fading": "v", "edge": "=", "rugged": "^"}
+
+UNKNOWN = "n/a"
+
+
+def foremost(record: ReportRecord, most: int = 5) -> tuple[int, ...]:
+    """Which networks are drawn in colour: all of a few, else the best three and the worst."""
+    count = len(record.networks)
+    return tuple(range(count)) if count <= most else (0, 1, 2, count - 1)
+
+
+def threshold_of(record: ReportRecord, quantity: str, panel: str) -> float | None:
+    """The level at which a curve of that quantity counts as ended, if the record states it."""
+    for network in record.networks:
+        curve = network.curve(quantity)
+        if curve is not None and curve.horizon is not None:
+            return curve.horizon.threshold
+    name = {"fisher_memory": "fisher"}.get(quantity, "gain" if panel == "gain" else "recall")
+    return record.thresholds.get(quantity, record.thresholds.get(name))
+
+
+def printable(text: str) -> str:
+    """``text`` without control codes and invisible marks that could rewrite a terminal or a line.
+
+    ??? example
+        >>> printable("a" + chr(27) + "[31mb") == "a" + chr(0xFFFD) + "[31mb"
+        True
+    """
+    return "".join(
+        "\ufffd" if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp") else letter
+        for letter in str(text).replace("\n", " ").replace("\t", " ")
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """``text``, or its beginning with an ellipsis, within ``most`` letters."""
+    text = printable(text)
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def horizon_text(horizon: Horizon | None) -> str:
+    """A horizon in words: ``31``, ``>= 2000`` where it has not fallen, ``grows``, ``none``."""
+    if horizon is None:
+        return UNKNOWN
+    if horizon.growing:
+        return "grows"
+    if horizon.censored:
+        return f">= {horizon.last}"
+    return "none" if horizon.last < 0 else str(horizon.last)
+
+
+def with_error(value: float, error: float, most: int = 3) -> tuple[str, str]:
+    """A value and its standard error as texts, with no more digits than the error warrants.
+
+    The error keeps one digit, two when the first is a 1; the value ends where the error ends. An
+    unknown error (NaN) gives ``most`` significant digits and no error text, an exact value (error
+    zero) ``most`` digits as well.
+
+    ??? example
+        >>> with_error(-0.012345, 0.00042)
+        ('-0.0123', '0.0004')
+        >>> with_error(float("-inf"), 0.0)
+        ('-inf', '')
+    """
+    if math.isnan(value):
+        return UNKNOWN, ""
+    if math.isinf(value):
+        return ("inf" if value > 0 else "-inf"), ""
+    if not (math.isfinite(error) and error > 0):
+        return significant(value, most), ""
+    decimals = _decimals(error)
+    if decimals > 6:
+        return significant(value, most), f"{error:.0e}"
+    if decimals < 0:
+        return f"{round(value, decimals):.0f}", f"{round(error, decimals):.0f}"
+    return f"{value:.{decimals}f}", f"{error:.{decimals}f}"
+
+
+def warranted(value: float, error: float, most: int = 2) -> str:
+    """``value`` alone with at most ``most`` significant digits, fewer if the error asks for it.
+
+    ??? example
+        >>> warranted(0.3712, 0.02), warranted(3.2e-12, float("nan")), warranted(0.4, 0.2)
+        ('0.37', '3e-12', '0.4')
+    """
+    if not math.isfinite(value) or not (math.isfinite(error) and error > 0):
+        return significant(value, most)
+    allowed = max(0, _decimals(error))
+    if 0 < abs(value) < 1e-3 and (error < abs(value) or allowed > 5):
+        return significant(value, most)
+    wanted = max(0, most - 1 - math.floor(math.log10(abs(value)))) if value else allowed
+    return f"{value:.{min(allowed, wanted)}f}" if abs(value) < 1e6 else significant(value, most)
+
+
+def significant(value: float, digits: int = 2) -> str:
+    """``value`` with that many significant digits; one and a power of ten where it is extreme."""
+    if math.isnan(value):
+        return UNKNOWN
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.0e}"
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    return f"{value:.{max(0, digits - 1 - exponent)}f}"
+
+
+def _decimals(error: float) -> int:
+    exponent = math.floor(math.log10(error))
+    leading = round(error / 10.0**exponent, 6)
+    return -exponent + (1 if leading < 1.95 else 0)
+
+
+def error_at(curve: Curve | None, lag: int) -> float:
+    """The standard error of a curve at a lag; NaN where none is known."""
+    if curve is None or curve.standard_error is None:
+        return math.nan
+    found = (curve.lags == lag).nonzero()[0]
+    return float(curve.standard_error[found[0]]) if len(found) else math.nan
+
+
+def aligned(texts: list[str], pad: str = " ", point: str | None = None) -> list[str]:
+    """The texts padded on the right so that, set flush right, their decimal points stand in line.
+
+    ``pad`` is as wide as a digit and ``point`` as wide as a full stop (the same as ``pad`` unless
+    given), so that it works in type as well as in a terminal. Powers of ten and words stay flush
+    right; a star hangs behind the numbers.
+
+    ??? example
+        >>> aligned(["0.37", "12", "1.5", "3e-12", "n/a"])
+        ['0.37', '12   ', '1.5 ', '3e-12', 'n/a']
+    """
+    point = pad if point is None else point
+    bare = [text.removesuffix("*") for text in texts]
+    longest = max((len(text.partition(".")[2]) for text in bare if _is_decimal(text)), default=0)
+    starred = any(text.endswith("*") for text in texts)
+    return [
+        text
+        + (_missing(text, longest, pad, point) if _is_decimal(text) else "")
+        + (("*" if whole.endswith("*") else pad) if starred else "")
+        for text, whole in zip(bare, texts, strict=True)
+    ]
+
+
+def _is_decimal(text: str) -> bool:
+    return text.lstrip("-").replace(".", "", 1).isdigit()
+
+
+def _missing(text: str, longest: int, pad: str, point: str) -> str:
+    _, dot, tail = text.partition(".")
+    return pad * (longest - len(tail)) if dot or not longest else point + pad * longest
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def typographic(number: str) -> str:
+    """A number from this module as type sets it: a true minus, ≥, ∞ and powers of ten.
+
+    ??? example
+        >>> typographic(">= 2000"), typographic("-3e-12"), typographic("-inf")
+        ('≥ 2000', '−3 × 10⁻¹²', '−∞')
+    """
+    mantissa, letter, exponent = number.partition("e")
+    if letter and mantissa.lstrip("-").replace(".", "").isdigit():
+        number = f"{mantissa} × 10{str(int(exponent)).translate(_RAISED)}"
+    return number.replace("-", "−").replace(">=", "≥").replace("inf", "∞")

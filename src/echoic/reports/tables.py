@@ -1,0 +1,268 @@
+"""The report in the terminal: verdict, table, sparklines, warnings, in the page's order."""
+
+import io
+import os
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from echoic.core.records import Curve, ReportRecord
+from echoic.reports.columns import Column, columns
+from echoic.reports.style import ASCII_MARKS, MARKS, aligned, printable, shortened
+
+# What a narrow terminal keeps longest. The order on the screen is that of `columns`.
+_IMPORTANCE = (
+    "name",
+    "horizon_gradient_reach",
+    "regime",
+    "horizon_linear_recall",
+    "gain",
+    "exponent",
+    "recall",
+    "noise",
+    "horizon_coherent_reach",
+    "horizon_fisher_memory",
+    "horizon_input_reach",
+    "parameters",
+    "seconds",
+    "horizon_learning_speed",
+)
+_NARROW = 100
+_SHORTEST_NAME, _LONGEST_NAME = 12, 44
+_SPARKS, _ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.,-~=*#"
+_REGIME_STYLES = {"fading": "blue", "edge": "green", "rugged": "red"}
+_DRAWN = 3
+
+
+def render(
+    record: ReportRecord,
+    console: Console | None = None,
+    width: int | None = None,
+    *,
+    location: str | os.PathLike[str] | None = None,
+) -> None:
+    """Print the report.
+
+    **Arguments**
+
+    - ``console``: where to print; standard output by default. ``NO_COLOR`` and pipes are honoured
+      by rich: what is not a terminal gets plain text.
+    - ``width``: columns to use; those of the terminal by default.
+    - ``location``: where the full report lies, printed last.
+    """
+    console = Console() if console is None else console
+    console.print(renderable(record, location=location), width=width, soft_wrap=False)
+
+
+def to_text(record: ReportRecord, width: int = 80) -> str:
+    """The report as plain text without control codes."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, color_system=None, force_terminal=False)
+    console.print(renderable(record))
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def renderable(
+    record: ReportRecord, *, location: str | os.PathLike[str] | None = None
+) -> "TerminalReport":
+    """The report as something that rich can print, in whatever width it is given."""
+    return TerminalReport(record, location)
+
+
+class TerminalReport:
+    """A report for rich; see [`render`][echoic.reports.render]."""
+
+    def __init__(self, record: ReportRecord, location: str | os.PathLike[str] | None = None):
+        self.record = record
+        self.location = location
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = options.max_width
+        plain = not _draws(options.encoding)
+        # A measure of 72 letters reads well; a wide terminal does not stretch it.
+        yield from Text(printable(self.record.verdict), "bold").wrap(console, min(72, width))
+        yield Text("")
+        if self.record.networks:
+            yield _table(self.record, width, plain)
+            yield Text("")
+            yield _sparklines(self.record, width, plain)
+        yield from _warnings(self.record, console, width)
+        if self.location is not None:
+            yield Text(f"Report: {printable(os.fspath(self.location))}", overflow="fold")
+
+
+def _draws(encoding: str) -> bool:
+    """Whether the terminal's encoding has the marks and blocks."""
+    try:
+        ("".join(MARKS.values()) + _SPARKS + "±").encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _table(record: ReportRecord, width: int, plain: bool) -> Table:
+    every = columns(record)
+    texts = {column.key: _texts(column, plain, width < _NARROW) for column in every}
+    chosen, name_width = _fitting(every, texts, width)
+    table = Table(box=None, padding=(0, _gap(width), 0, 0), pad_edge=False, header_style="dim")
+    for column in chosen:
+        if column.key == "name":
+            table.add_column(Text("\nnetwork"), width=name_width, no_wrap=True, overflow="ellipsis")
+        else:
+            table.add_column(
+                Text("\n".join(column.heading)),
+                justify="right" if column.numeric else "left",
+                no_wrap=True,
+            )
+    for i, network in enumerate(record.networks):
+        cells = []
+        for column in chosen:
+            text = texts[column.key][i]
+            style = _REGIME_STYLES.get(network.regime or "", "") if column.key == "regime" else ""
+            if column.key == "name":
+                text = shortened(text, name_width)
+            cells.append(Text(text, style=style))
+        table.add_row(*cells)
+    return table
+
+
+def _gap(width: int) -> int:
+    return 1 if width < _NARROW else 2
+
+
+def _texts(column: Column, plain: bool, short: bool) -> list[str]:
+    """A column's cells as they are printed, decimal points in line.
+
+    ``short`` writes -0.0123(4) for -0.0123 ± 0.0004.
+    """
+    if column.key == "name":
+        return [cell.text for cell in column.cells]
+    if column.key == "regime":
+        return [_ascii_marks(cell.text) if plain else cell.text for cell in column.cells]
+    values = aligned([cell.text for cell in column.cells])
+    errors = [cell.error for cell in column.cells]
+    if not any(errors):
+        return values
+    if short:
+        brackets = [f"({text.replace('.', '').lstrip('0')})" if text else "" for text in errors]
+        widest = max(map(len, brackets))
+        return [
+            value + bracket.ljust(widest) if bracket else value
+            for value, bracket in zip(values, brackets, strict=True)
+        ]
+    sign = "+-" if plain else "±"
+    spread = aligned(errors)
+    widest = max(map(len, spread))
+    return [
+        value + (f"{sign}{text.ljust(widest)}" if error else " " * (len(sign) + widest))
+        for value, error, text in zip(values, errors, spread, strict=True)
+    ]
+
+
+def _ascii_marks(text: str) -> str:
+    for regime, mark in MARKS.items():
+        text = text.replace(mark, ASCII_MARKS[regime])
+    return text
+
+
+def _fitting(
+    every: tuple[Column, ...], texts: dict[str, list[str]], width: int
+) -> tuple[list[Column], int]:
+    """The columns that fit, by importance, and what is left for the names."""
+    gap = _gap(width)
+    longest = max(len(name) for name in texts["name"])
+    shortest = min(longest, _SHORTEST_NAME + max(0, width - 60) // 4, _LONGEST_NAME)
+    left = width - max(shortest, len("network"))
+    kept = {"name"}
+    by_key = {column.key: column for column in every}
+    for key in _IMPORTANCE:
+        if key == "name" or key not in by_key:
+            continue
+        needed = gap + max(map(len, (*texts[key], *by_key[key].heading)))
+        if needed <= left:
+            kept.add(key)
+            left -= needed
+    names = min(max(longest, len("network")), max(shortest, len("network")) + left, _LONGEST_NAME)
+    return [column for column in every if column.key in kept], names
+
+
+def _sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
+    """One line a network for the best few: gain and recall over the logarithm of the lag."""
+    shown = record.networks[:_DRAWN]
+    pairs = [("gradient_reach", "gain"), ("linear_recall", "recall")]
+    pairs = [
+        (quantity, word)
+        for quantity, word in pairs
+        if any(network.curve(quantity) is not None for network in shown)
+    ]
+    if not pairs:
+        return Group()
+    gap = 2
+    room = min(28, max(len(shortened(n.name, 28)) for n in shown), max(8, width // 4))
+    cells = max(8, min(32, (width - room) // len(pairs) - gap))
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column(Text(""), width=room, no_wrap=True)
+    for _, word in pairs:
+        table.add_column(Text(word), width=cells, no_wrap=True)
+    for network in shown:
+        line: list[Text] = [Text(shortened(network.name, room))]
+        for quantity, word in pairs:
+            curve = network.curve(quantity)
+            line.append(
+                Text("" if curve is None else sparkline(curve, cells, plain, word == "gain"))
+            )
+        table.add_row(*line)
+    ruler = Text(_ruler(record, cells), style="dim")
+    table.add_row(Text("lag (log)", style="dim"), *(ruler for _ in pairs))
+    return Group(table, Text(""))
+
+
+def _places(max_lag: int, cells: int) -> np.ndarray:
+    """The lag in each cell: 0 in the first, then 1 to the largest in equal ratios."""
+    return np.r_[0, np.round(np.geomspace(1, max(1, max_lag), cells - 1)).astype(int)]
+
+
+def _ruler(record: ReportRecord, cells: int) -> str:
+    """Ticks under a sparkline: 0, the horizon, the largest lag."""
+    line = list("0" + " " * (cells - 1))
+    end, wanted = str(record.max_lag), str(record.horizon)
+    line[cells - len(end) :] = end
+    place = int(np.argmin(np.abs(_places(record.max_lag, cells) - record.horizon)))
+    if 2 <= place <= cells - len(wanted) - len(end) - 3:
+        line[place : place + len(wanted) + 1] = "^" + wanted
+    elif 2 <= place < cells - len(end) - 1 and place - len(wanted) > 1:
+        line[place - len(wanted) : place + 1] = wanted + "^"
+    return "".join(line)
+
+
+def sparkline(curve: Curve, cells: int = 24, plain: bool = False, logarithmic: bool = False) -> str:
+    """A curve in one line of blocks: the first cell is lag 0, the others equal ratios of the lag.
+
+    Gains are drawn on a logarithmic scale from 0.001 to 1, information from 0 to 1. A blank cell is
+    unknown (NaN) or beyond the curve; ``plain`` draws with ASCII.
+    """
+    blocks = _ASCII_SPARKS if plain else _SPARKS
+    if not len(curve.lags):
+        return " " * cells
+    positions = np.searchsorted(curve.lags, _places(int(curve.lags[-1]), cells))
+    value = np.asarray(curve.value, float)[np.clip(positions, 0, len(curve.value) - 1)]
+    if logarithmic:
+        with np.errstate(divide="ignore"):
+            value = 1 + np.log10(np.maximum(value, 0)) / 3
+    steps = np.clip(value, 0, 1) * (len(blocks) - 1)
+    return "".join(" " if np.isnan(s) else blocks[round(float(s))] for s in steps)
+
+
+def _warnings(record: ReportRecord, console: Console, width: int) -> RenderResult:
+    lines = [printable(text) for text in record.warnings]
+    for network in record.networks:
+        lines += [f"{shortened(network.name, 40)}: {printable(text)}" for text in network.warnings]
+    if not lines:
+        return
+    yield Text("Warnings", style="bold")
+    for line in dict.fromkeys(lines):
+        for i, part in enumerate(Text(line).wrap(console, min(72, width) - 2)):
+            yield Text("  " if i else "- ") + part
+    yield Text("")
