@@ -26,7 +26,7 @@ from echoic.core.cell import AbstractCell, Law, PointwiseCell
 from echoic.init.dense import uniform
 from echoic.init.gates import Role
 
-GATES = ("r", "z", "n")
+GATES: tuple[str, ...] = ("r", "z", "n")
 # In PyTorch's convention z multiplies the old state, and 1 - z writes: no gate of its own does.
 _ROLES: dict[str, Role] = {"r": "other", "z": "keep", "n": "other"}
 # The reset and update gates have two biases in PyTorch, the candidate has one on either side of
@@ -48,13 +48,13 @@ def _draw(
     weight_default = dict.fromkeys(GATES, uniform())
     recurrent = per_gate("recurrent", recurrent, GATES, weight_default)
     input = per_gate("input", input, GATES, weight_default)
-    if not hasattr(bias, "gates"):
-        bias = per_gate("bias", {} if bias is None else bias, GATES, _BIAS)
+    bias = {} if bias is None else bias
+    biases, bias_laws = draw_biases(bias, _ROLES, _BIAS, bias_key, n, dtype)
     return (
         draw_stack("recurrent", recurrent, recurrent_key, (n, n), dtype),
         draw_stack("input", input, input_key, (n, m), dtype),
-        draw_biases(bias, _ROLES, _BIAS, bias_key, n, dtype),
-        record(recurrent=recurrent, input=input, bias=bias),
+        biases,
+        record(recurrent=recurrent, input=input, bias=bias_laws),
     )
 
 
@@ -63,9 +63,9 @@ class GRU(PointwiseCell):
 
     **Definition.** ``r, z = sigmoid(W h + V x + b)``,
     ``n = tanh(V_n x + b_n + r (W_n h + b_h))``, ``h' = (1 - z) n + z h``; blocks
-    in the order r, z, n. z multiplies the old state: a large z keeps. PyTorch's two biases of r and of z act as their
-    sums, which are the one bias here; b_h stands inside the reset and stays apart, as
-    `candidate_bias`.
+    in the order r, z, n. z multiplies the old state: a large z keeps. PyTorch's two biases of r and
+    of z act as their sums, which are the one bias here; b_h stands inside the reset and stays
+    apart, as `candidate_bias`.
 
     **Arguments**
     - `input_size`, `hidden_size`: m and n.

@@ -29,8 +29,8 @@ from echoic.core.cell import Law, PointwiseCell
 from echoic.init.dense import uniform
 from echoic.init.gates import Role
 
-GATES = ("i", "f", "g", "o")
-PEEPHOLES = ("i", "f", "o")
+GATES: tuple[str, ...] = ("i", "f", "g", "o")
+PEEPHOLES: tuple[str, ...] = ("i", "f", "o")
 _ROLES: dict[str, Role] = {"i": "write", "f": "keep", "g": "other", "o": "other"}
 
 
@@ -63,13 +63,12 @@ def _draw(
     bias_default = dict.fromkeys(GATES, uniform(terms=2))
     recurrent = per_gate("recurrent", recurrent, GATES, weight_default)
     input = per_gate("input", input, GATES, weight_default)
-    if not hasattr(bias, "gates"):
-        bias = per_gate("bias", bias, GATES, bias_default)
+    biases, bias_laws = draw_biases(bias, _ROLES, bias_default, bias_key, n, dtype)
     return _Drawn(
         draw_stack("recurrent", recurrent, recurrent_key, (n, n), dtype),
         draw_stack("input", input, input_key, (n, m), dtype),
-        draw_biases(bias, _ROLES, bias_default, bias_key, n, dtype),
-        record(recurrent=recurrent, input=input, bias=bias),
+        biases,
+        record(recurrent=recurrent, input=input, bias=bias_laws),
     )
 
 

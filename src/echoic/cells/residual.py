@@ -12,7 +12,7 @@ from echoic.core.cell import Law, PointwiseCell
 from echoic.core.checks import one_of
 from echoic.init.dense import uniform
 from echoic.init.orthogonal import identity
-from echoic.init.parameters import Real
+from echoic.init.parameters import Real, real
 from echoic.init.spectrum import ResidualSpectrum
 
 
@@ -83,6 +83,12 @@ class Residual(PointwiseCell):
         self.input_size, self.hidden_size = m, n
         self.path = one_of("path", path, ["linear", "tanh"])  # pyright: ignore
         self.moduli, self.angles = residual.spectrum(residual_key, n, dtype)
+        if (self.moduli.shape, self.angles.shape) != ((n,), (n // 2,)):
+            raise ValueError(
+                f"residual must give {n} moduli and {n // 2} angles, {residual!r} gave shapes"
+                f" {self.moduli.shape} and {self.angles.shape}."
+            )
+        coupling = real("coupling", coupling)
         self.coupling = jnp.asarray(coupling, dtype)
         self.recurrent = draw("recurrent", recurrent, recurrent_key, (n, n), dtype)
         self.input = draw("input", input, input_key, (n, m), dtype)
@@ -90,7 +96,7 @@ class Residual(PointwiseCell):
         laws = record(
             path=path,
             residual=residual,
-            coupling=float(coupling),
+            coupling=coupling,
             recurrent=recurrent,
             input=input,
             bias=bias,

@@ -85,12 +85,13 @@ def draw_biases(
     key: PRNGKeyArray,
     size: int,
     dtype: Any,
-) -> Float[Array, "r"]:
-    """The stacked biases: by gate, or all at once by a law that ties gates together (chrono)."""
+) -> tuple[Float[Array, "r"], Mapping[str, Initialiser]]:
+    """The stacked biases and their laws: by gate, or by a law that ties gates together (chrono)."""
     if hasattr(bias, "gates"):
         drawn = bias.gates(key, roles, size, dtype)
-        return jnp.concatenate([jnp.asarray(drawn[gate], dtype) for gate in roles])
-    return draw_stack("bias", per_gate("bias", bias, tuple(roles), default), key, (size,), dtype)
+        return jnp.concatenate([drawn[gate].astype(dtype) for gate in roles]), bias.laws(roles)
+    laws = per_gate("bias", bias, tuple(roles), default)
+    return draw_stack("bias", laws, key, (size,), dtype), laws
 
 
 def record(**laws: Any) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 The call is that of ``jax.nn.initializers``, so either kind goes wherever the other does. Cells call
 them once per gate, never on a stacked matrix.
+
+Those whose entries follow one law say so by ``entry_moments(shape)``, which is all that a
+mean-field theory needs of them.
 """
 
 from echoic.init.dense import constant, gaussian, normal, uniform, zeros
-from echoic.init.gates import chrono, forget
+from echoic.init.gates import chrono, forget, opposite
 from echoic.init.nonnormal import chain, cycle, feedback_chain
 from echoic.init.orthogonal import identity, orthogonal
+from echoic.init.parameters import EntryMoments
 from echoic.init.residual import (
     heterogeneous,
     heterogeneous_decay,
@@ -20,6 +24,7 @@ from echoic.init.source import source
 from echoic.init.spectrum import ResidualSpectrum
 
 __all__ = [
+    "EntryMoments",
     "ResidualSpectrum",
     "chain",
     "chrono",
@@ -33,6 +38,7 @@ __all__ = [
     "heterogeneous_rotation",
     "identity",
     "normal",
+    "opposite",
     "orthogonal",
     "rotation",
     "source",

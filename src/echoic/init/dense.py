@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.checks import at_least
-from echoic.init.parameters import Real, matrix_shape, set_real
+from echoic.init.parameters import EntryMoments, Real, matrix_shape, set_real
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,10 @@ class gaussian:
         _, fan_in = matrix_shape(self, shape)
         return self.sigma / math.sqrt(fan_in) * jr.normal(key, shape, dtype)
 
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        return EntryMoments(0.0, self.sigma / math.sqrt(matrix_shape(self, shape)[1]))
+
 
 @dataclasses.dataclass(frozen=True)
 class normal:
@@ -63,6 +67,10 @@ class normal:
     ) -> Float[Array, "..."]:
         """The array of this shape."""
         return self.std * jr.normal(key, shape, dtype)
+
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        return EntryMoments(0.0, self.std)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +107,11 @@ class uniform:
         draws = jr.uniform(key, (self.terms, *shape), dtype, -bound, bound)
         return draws.sum(axis=0)
 
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        bound = 1.0 / math.sqrt(shape[0]) if self.bound is None else self.bound
+        return EntryMoments(0.0, bound * math.sqrt(self.terms / 3))
+
 
 @dataclasses.dataclass(frozen=True)
 class constant:
@@ -120,6 +133,10 @@ class constant:
         """The array of this shape."""
         return jnp.full(shape, self.value, dtype)
 
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        return EntryMoments(self.value, 0.0)
+
 
 @dataclasses.dataclass(frozen=True)
 class zeros:
@@ -135,3 +152,7 @@ class zeros:
     ) -> Float[Array, "..."]:
         """The array of this shape."""
         return jnp.zeros(shape, dtype)
+
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        return EntryMoments(0.0, 0.0)

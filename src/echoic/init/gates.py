@@ -6,6 +6,7 @@ a GRU in PyTorch's convention (``h' = z h + (1 - z) n``), the gate of a minimalR
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -14,9 +15,32 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.init.dense import zeros
-from echoic.init.parameters import Real, set_real
+from echoic.init.parameters import EntryMoments, Real, set_real
 
 Role = Literal["keep", "write", "other"]
+
+
+@dataclasses.dataclass(frozen=True)
+class opposite:
+    """Minus what another initialiser draws: the law of the bias that mirrors another one.
+
+    **Example**
+    >>> opposite(forget(1.0))(None, (2,)).tolist()
+    [-1.0, -1.0]
+    """
+
+    of: Any
+
+    def __call__(
+        self, key: PRNGKeyArray | None, shape: tuple[int, ...], dtype: Any = jnp.float32
+    ) -> Float[Array, "..."]:
+        """The array of this shape."""
+        return -self.of(key, shape, dtype)
+
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        mean, std = self.of.entry_moments(shape)
+        return EntryMoments(-mean, std)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +73,19 @@ class forget:
     ) -> dict[str, Array]:
         """One bias vector a gate, by the gates' roles."""
         return {
-            gate: (self if role == "keep" else self.rest)(gate_key, (size,), dtype)
-            for (gate, role), gate_key in zip(roles.items(), jr.split(key, len(roles)), strict=True)
+            gate: law(gate_key, (size,), dtype)
+            for (gate, law), gate_key in zip(
+                self.laws(roles).items(), jr.split(key, len(roles)), strict=True
+            )
         }
+
+    def laws(self, roles: Mapping[str, Role]) -> dict[str, Any]:
+        """From which law each gate's bias is drawn."""
+        return {gate: self if role == "keep" else self.rest for gate, role in roles.items()}
+
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        return EntryMoments(self.value, 0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,14 +119,25 @@ class chrono:
         self, key: PRNGKeyArray, roles: Mapping[str, Role], size: int, dtype: Any = jnp.float32
     ) -> dict[str, Array]:
         """One bias vector a gate, by the gates' roles."""
-        keep_key, rest_key = jr.split(key)
-        keep = self(keep_key, (size,), dtype)
-        rest_keys = jr.split(rest_key, len(roles))
+        keep_key, *rest_keys = jr.split(key, len(roles) + 1)
+        laws = self.laws(roles)
+        # One key for both: the writing gate mirrors the keeping gate unit by unit.
         return {
-            gate: keep
-            if role == "keep"
-            else -keep
-            if role == "write"
-            else self.rest(gate_key, (size,), dtype)
-            for (gate, role), gate_key in zip(roles.items(), rest_keys, strict=True)
+            gate: laws[gate](rest_key if role == "other" else keep_key, (size,), dtype)
+            for (gate, role), rest_key in zip(roles.items(), rest_keys, strict=True)
         }
+
+    def laws(self, roles: Mapping[str, Role]) -> dict[str, Any]:
+        """From which law each gate's bias is drawn."""
+        by_role = {"keep": self, "write": opposite(self), "other": self.rest}
+        return {gate: by_role[role] for gate, role in roles.items()}
+
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        last = self.horizon - 1.0
+        if last == 1.0:
+            return EntryMoments(0.0, 0.0)
+        log = math.log(last)
+        mean = (last * (log - 1) + 1) / (last - 1)
+        square = (last * (log**2 - 2 * log + 2) - 2) / (last - 1)
+        return EntryMoments(mean, math.sqrt(max(square - mean**2, 0.0)))

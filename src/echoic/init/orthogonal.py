@@ -1,13 +1,14 @@
 """Matrices whose singular values are all equal."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from echoic.init.parameters import Real, matrix_shape, set_real
+from echoic.init.parameters import EntryMoments, Real, matrix_shape, set_real
 from echoic.init.spectrum import ResidualSpectrum
 
 
@@ -42,6 +43,10 @@ class orthogonal:
         signs = jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(q.dtype)
         q = q * signs[None, :]
         return self.gain * (q if rows >= columns else q.T)
+
+    def entry_moments(self, shape: tuple[int, ...]) -> EntryMoments:
+        """Mean and standard deviation of one entry."""
+        return EntryMoments(0.0, abs(self.gain) / math.sqrt(max(matrix_shape(self, shape))))
 
 
 @dataclasses.dataclass(frozen=True)
