@@ -106,7 +106,14 @@ class Estimate(eqx.Module):
     settings: Settings = eqx.field(static=True)
     details: dict[str, Array]
 
-    def __init__(self, value, standard_error=None, status=Status.OK, settings=None, details=None):
+    def __init__(
+        self,
+        value: Any,
+        standard_error: Any = None,
+        status: Any = Status.OK,
+        settings: Settings | None = None,
+        details: Mapping[str, Any] | None = None,
+    ):
         self.value = jnp.asarray(value)
         self.standard_error = (
             jnp.zeros_like(self.value) if standard_error is None else jnp.asarray(standard_error)
