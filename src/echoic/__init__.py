@@ -29,8 +29,10 @@ _HOMES = {
     "save": "cells.store",
     "checkup": "diagnosis.checkup",
     "compare": "diagnosis.compare",
+    "Report": "diagnosis.report",
+    "Thresholds": "diagnosis.horizon",
 }
-_PACKAGES = ("cells", "data", "init", "measure", "reports", "testing", "theory")
+_PACKAGES = ("cells", "data", "diagnosis", "init", "measure", "reports", "testing", "theory")
 
 __all__ = ["__version__", *_HOMES, *_PACKAGES]
 

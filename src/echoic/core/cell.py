@@ -164,7 +164,7 @@ class FunctionCell(AbstractCell):
         return flatten_state(state)[0]
 
 
-def as_cell(cell: AbstractCell | Step, state: State = None, input_size: int = 0) -> AbstractCell:
+def as_cell(cell: Any, state: State = None, input_size: int = 0) -> AbstractCell:
     """Return ``cell`` if it is one; else wrap the step function with its initial ``state``."""
     if isinstance(cell, AbstractCell):
         return cell

@@ -20,7 +20,7 @@ def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
     raise ValueError(f"unknown {name} {value!r}.{hint} Valid: {', '.join(allowed)}.")
 
 
-def at_least(name: str, value: int, smallest: int, largest: int | None = None) -> int:
+def at_least(name: str, value: Any, smallest: int, largest: int | None = None) -> int:
     """``value`` if it is an integer in the range, else an error that states the range."""
     allowed = f"{smallest}.." + ("" if largest is None else str(largest))
     if isinstance(value, bool) or not isinstance(value, int | np.integer):

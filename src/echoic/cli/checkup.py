@@ -1,0 +1,127 @@
+"""``echoic checkup``: how far back a network, or each built-in kind of one, remembers."""
+
+import pathlib
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from echoic.cli.session import Session
+
+Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def command(
+    model: str | None = None,
+    /,
+    *,
+    data: str = "ecg",
+    horizon: int = 250,
+    hidden: int = 128,
+    cell: Names = None,
+    init: Names = None,
+    equal: str = "units",
+    column: str | None = None,
+    scale: Annotated[bool, Parameter(negative="--no-scale")] = True,
+    max_lag: int | None = None,
+    seed: int = 0,
+    thorough: Flag = False,
+    resume: Flag = False,
+    nonlinearity: Literal["tanh", "relu"] | None = None,
+    prefix: str | None = None,
+    data_dir: pathlib.Path | None = None,
+    output: Annotated[pathlib.Path, Parameter(alias="-o")] = pathlib.Path(),
+    json: Flag = False,
+) -> int:
+    """Measure how far back a network remembers under a signal.
+
+    Without MODEL the built-in kinds of network are compared. Prints a table and writes
+    report.html and report.json.
+
+    Parameters
+    ----------
+    model
+        A saved network: a .safetensors file written by echoic, or the state_dict of a
+        torch.nn.RNN, GRU or LSTM saved as safetensors.
+    data
+        A data set by name (see `echoic data list`), or a .npy, .npz, .csv, .txt or .parquet file.
+    horizon
+        How many steps back the network must remember. 250 steps are one heartbeat of the ECG.
+    hidden
+        Units of the built-in networks.
+    cell
+        Only these kinds of cell: elman, lstm, gru, minimal_rnn, residual.
+    init
+        Only these initialisations: default, orthogonal, identity, chain, feedback_chain, chrono,
+        homogeneous, heterogeneous.
+    equal
+        What the built-in networks have in common: units, parameters or state.
+    column
+        The column of the file, by name or number; several with commas.
+    scale
+        Give every channel zero mean and unit variance.
+    max_lag
+        The largest lag measured; by default eight horizons, at most 2,000.
+    seed
+        Seed of all random numbers.
+    thorough
+        Nine times the samples, for error bars a third as wide.
+    resume
+        Go on from an interrupted run with the same settings in the same output folder.
+    nonlinearity
+        Of a torch.nn.RNN, whose file does not tell; tanh if not given.
+    prefix
+        Which recurrent module of a torch file, as in "encoder.".
+    data_dir
+        Where data sets lie; else $ECHOIC_DATA, the user's cache, the package.
+    output
+        The folder for report.html and report.json.
+    json
+        Print report.json on standard output, and nothing else.
+    """
+    with Session(output, quiet=json) as session:
+        session.says("reading the data")
+        from echoic import data as sources
+
+        series = sources.load(data, column=column, data_dir=data_dir)
+        session.says("starting JAX")
+        import jax.random as jr
+
+        from echoic import cells, checkup, compare, diagnosis
+
+        # What must be the same for a stopped run to be taken up again.
+        session.request = {
+            "model": model,
+            "data": series.sha256,
+            "column": column,
+            "horizon": horizon,
+            "hidden": hidden,
+            "equal": equal,
+            "scale": scale,
+            "max_lag": max_lag,
+            "seed": seed,
+            "thorough": thorough,
+        }
+        options: dict[str, Any] = {
+            "horizon": horizon,
+            "key": jr.key(seed),
+            "scale": "standardise" if scale else None,
+            "max_lag": max_lag,
+            "thorough": thorough,
+            "command": session.command_line,
+            "progress": diagnosis.Progress(session.stage, session.done),
+            "known": session.known() if resume else None,
+        }
+        try:
+            if model is None:
+                chosen = diagnosis.select(cell, init)
+                session.begins(len(chosen))
+                report = compare(chosen, series, hidden_size=hidden, equal=equal, **options)
+            else:
+                network = cells.load(model, nonlinearity=nonlinearity, prefix=prefix)
+                session.begins(1)
+                name = pathlib.Path(model).stem
+                report = checkup(network, series, name=name, **options)
+        except KeyboardInterrupt:
+            return session.stopped()
+        return session.finished(report)

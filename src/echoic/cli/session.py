@@ -1,0 +1,154 @@
+"""What a command shows while it works, and the files that it leaves."""
+
+import dataclasses
+import os
+import pathlib
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from echoic.core.records import NetworkRecord
+    from echoic.diagnosis import Report
+
+
+# A stop, even a kill, loses at most this much work and one network.
+_SECONDS_BETWEEN_SAVES = 10.0
+
+
+class Session:
+    """One run of ``echoic checkup``: its output folder, its progress bar, its reports.
+
+    Results go to standard output, progress to standard error.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, quiet: bool):
+        self.request: dict[str, Any] = {}
+        self._so_far: Report | None = None
+        self._total = 0
+        self._saved = time.monotonic()
+        self.folder = _writable(folder)
+        self.quiet = quiet
+        self.command_line = shlex.join(["echoic", *sys.argv[1:]])
+        self.out = Console(highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True, highlight=False),
+            transient=True,
+            disable=quiet or not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def says(self, what: str) -> None:
+        """What is being done at the moment."""
+        self._bar.update(self._task, description=what)
+
+    def begins(self, total: int) -> None:
+        """How many networks there are to examine."""
+        self._total = total
+        self._bar.update(self._task, total=total)
+
+    def stage(self, network: str, stage: str) -> None:
+        """Which network is being measured, and for what."""
+        self.says(f"{network}: {stage}")
+
+    def done(self, record: "NetworkRecord", so_far: "Report") -> None:
+        """One network is done: its verdict appears at once, and is kept in case of a stop."""
+        self._so_far = so_far
+        self._bar.advance(self._task)
+        if time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
+            self._keep()
+        if not self.quiet:
+            self._bar.stop()
+            self.out.print(f"{record.name}: {record.verdict}", markup=False, soft_wrap=True)
+            self._bar.start()
+
+    def known(self) -> "dict[str, NetworkRecord]":
+        """The networks that a stopped run with the same request has examined already."""
+        from echoic import diagnosis
+
+        path = self._partial
+        if not path.exists():
+            raise ValueError(f"there is nothing to resume: {path} does not exist.")
+        record = diagnosis.Report.load(path).record
+        then = record.settings.get("request", {})
+        changed = sorted(name for name in self.request if then.get(name) != self.request[name])
+        if changed:
+            raise ValueError(
+                f"{path} is of a run with other settings ({', '.join(changed)}):"
+                " run without --resume to begin anew."
+            )
+        return {network.name: network for network in record.networks}
+
+    def finished(self, report: "Report") -> int:
+        """Write the reports and show the table. The exit code."""
+        from echoic import reports
+
+        self._bar.stop()
+        text = reports.to_json(report.record)
+        report.save(self.folder / "report.json")
+        page = report.save(self.folder / "report.html")
+        self._partial.unlink(missing_ok=True)
+        if self.quiet:
+            sys.stdout.write(text)
+        else:
+            self.out.print()
+            reports.render(report.record, self.out)
+            self.out.print(f"\nReport: {page}", markup=False, soft_wrap=True)
+        return 0
+
+    def stopped(self) -> int:
+        """Ctrl-C: keep what there is, and say how to go on. The exit code."""
+        self._bar.stop()
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        if self._so_far is None:
+            errors.print("\nechoic: stopped before the first network was done.", markup=False)
+            return 130
+        self._keep()
+        again = self.command_line + ("" if "--resume" in sys.argv else " --resume")
+        done = len(self._so_far.networks)
+        errors.print(
+            f"\nechoic: stopped after {done} of {self._total} networks, which are kept."
+            f" Go on with: {again}",
+            markup=False,
+        )
+        return 130
+
+    def _keep(self) -> None:
+        from echoic import diagnosis
+
+        if self._so_far is None:
+            return
+        record = self._so_far.record
+        settings = {**record.settings, "request": self.request}
+        diagnosis.Report(dataclasses.replace(record, settings=settings)).save(self._partial)
+        self._saved = time.monotonic()
+
+    @property
+    def _partial(self) -> pathlib.Path:
+        return self.folder / "report.partial.json"
+
+
+def _writable(folder: pathlib.Path) -> pathlib.Path:
+    """The output folder, made if need be; refused before any work is done if it is no use."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"the output folder {folder} cannot be made: {error.strerror}.") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"the output folder {folder} cannot be written.")
+    return folder

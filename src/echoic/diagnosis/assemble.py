@@ -1,0 +1,173 @@
+"""Networks and a signal in, one report out: what checkup and compare have in common."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import platform
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.random as jr
+import numpy as np
+
+from echoic.core.cell import AbstractCell
+from echoic.core.checks import at_least
+from echoic.core.records import NetworkRecord, ReportRecord
+from echoic.diagnosis.citations import CITATIONS
+from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag
+from echoic.diagnosis.examine import Plan, examine
+from echoic.diagnosis.horizon import Thresholds
+from echoic.diagnosis.report import Report
+from echoic.diagnosis.signal import Scale, Signal, prepare
+from echoic.diagnosis.verdict import overall_verdict, rank_key
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One network to examine. ``values`` replace the signal where the network sees another."""
+
+    name: str
+    cell: AbstractCell
+    family: str = ""
+    description: str = ""
+    snippets: dict[str, str] | None = None
+    values: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Whom to tell how the work goes; the command line draws its bar with it.
+
+    ``stage(network, stage)`` is called when a measurement begins, ``done(record, so_far)`` when a
+    network is finished, with the report on all that are finished by then.
+    """
+
+    stage: Callable[[str, str], None] = lambda network, stage: None
+    done: Callable[[NetworkRecord, Report], None] = lambda record, so_far: None
+
+
+def prepared(
+    inputs: Any,
+    *,
+    horizon: int,
+    scale: Scale,
+    max_lag: int | None,
+    thresholds: Thresholds | None,
+    thorough: bool,
+) -> tuple[Signal, Plan]:
+    """The signal and the plan for it; refuses what cannot be measured before any work is done."""
+    at_least("horizon", horizon, 1)
+    if max_lag is not None:
+        at_least("max_lag", max_lag, horizon)
+    signal = prepare(inputs, horizon=horizon, scale=scale, max_lag=max_lag or 8 * horizon)
+    plan = Plan(
+        horizon=horizon,
+        max_lag=largest_lag(horizon, signal.length) if max_lag is None else max_lag,
+        thresholds=thresholds or Thresholds(),
+        effort=THOROUGH if thorough else QUICK,
+        whole_period=signal.period,
+    )
+    if plan.max_lag >= signal.length:
+        raise ValueError(
+            f"max_lag must be smaller than the {signal.length} steps of the series,"
+            f" got {plan.max_lag}."
+        )
+    return signal, plan
+
+
+def assemble(
+    jobs: Sequence[Job],
+    signal: Signal,
+    plan: Plan,
+    *,
+    key: jax.Array,
+    command: str = "",
+    progress: Progress | None = None,
+    known: Mapping[str, NetworkRecord] | None = None,
+) -> Report:
+    """Examine every network and put the records in order, best first.
+
+    Networks in ``known`` are taken from there.
+    """
+    progress = progress or Progress()
+    known = known or {}
+    started = time.perf_counter()
+    records: list[NetworkRecord] = []
+    for job in jobs:
+        records.append(known.get(job.name) or _examine(job, signal, plan, key, progress))
+        seconds = time.perf_counter() - started
+        report = _report(records, signal, plan, key, command, seconds)
+        progress.done(records[-1], report)
+    return report
+
+
+def _examine(
+    job: Job, signal: Signal, plan: Plan, key: jax.Array, progress: Progress
+) -> NetworkRecord:
+    return examine(
+        job.name,
+        job.cell,
+        signal.values if job.values is None else job.values,
+        plan,
+        key=named_key(key, job.name),
+        family=job.family,
+        description=job.description,
+        snippets=job.snippets,
+        notify=lambda stage: progress.stage(job.name, stage),
+    )
+
+
+def _report(
+    records: Sequence[NetworkRecord],
+    signal: Signal,
+    plan: Plan,
+    key: jax.Array,
+    command: str,
+    seconds: float,
+) -> Report:
+    networks = tuple(sorted(records, key=lambda record: rank_key(record, plan.horizon)))
+    return Report(
+        ReportRecord(
+            horizon=plan.horizon,
+            max_lag=plan.max_lag,
+            verdict=overall_verdict(networks, plan.horizon),
+            networks=networks,
+            signal=signal.record,
+            thresholds=dataclasses.asdict(plan.thresholds),
+            settings={
+                "seed": np.asarray(jr.key_data(key)).tolist(),
+                "effort": dataclasses.asdict(plan.effort),
+                "precision": "float64",
+            },
+            versions=versions(),
+            machine=machine(),
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            command=command,
+            seconds=seconds,
+            citations=CITATIONS,
+            warnings=signal.warnings,
+        )
+    )
+
+
+def named_key(key: jax.Array, name: str) -> jax.Array:
+    """The key of one network, the same whichever others are examined beside it."""
+    return jr.fold_in(key, zlib.crc32(name.encode()))
+
+
+def versions() -> dict[str, str]:
+    """The versions that a figure depends on."""
+    names = ("echoic", "jax", "jaxlib", "numpy", "scipy", "equinox")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **found}
+
+
+def machine() -> str:
+    """The class of machine, without its name: system, processor, cores, accelerator."""
+    devices = {device.device_kind for device in jax.devices()}
+    where = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return f"{where}, {', '.join(sorted(devices))}"

@@ -1,0 +1,86 @@
+"""The memory of one network under the user's signal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from echoic.cells.store import Bidirectional
+from echoic.core.cell import AbstractCell, State, Step, as_cell
+from echoic.core.records import NetworkRecord
+from echoic.diagnosis.assemble import Job, Progress, assemble, prepared
+from echoic.diagnosis.horizon import Thresholds
+from echoic.diagnosis.report import Report
+from echoic.diagnosis.signal import Scale
+
+
+def checkup(
+    cell: AbstractCell | Step,
+    inputs: Any,
+    *,
+    horizon: int,
+    key: jax.Array,
+    name: str = "network",
+    state: State = None,
+    scale: Scale = "standardise",
+    max_lag: int | None = None,
+    thresholds: Thresholds | None = None,
+    thorough: bool = False,
+    command: str = "",
+    progress: Progress | None = None,
+    known: Mapping[str, NetworkRecord] | None = None,
+) -> Report:
+    """How far back ``cell`` remembers under ``inputs``, measured and predicted, and why.
+
+    **Definition.** Two panels over the lag k, never to be mixed. *Gain*: gradient, input and
+    coherent reach with the Lyapunov asymptote. *Information*: linear recall of a white probe and
+    Fisher memory. Each has a horizon: the last lag at which the curve minus two standard errors
+    stands at its threshold. The regime at ``horizon`` comes from the gradient reach there: below
+    e^-3 fading, above e^3 rugged, between them edge. All is measured in float64.
+
+    **Arguments**
+
+    - ``cell``: a cell, or a function ``step(state, x) -> state`` with its initial ``state``.
+    - ``inputs``: an array (t,), (t, m) or (b, t, m), a list of sequences, or a data series.
+    - ``horizon``: the number of steps that the task asks for.
+    - ``scale``: "standardise" (default) or None. One-hot input is left alone.
+    - ``max_lag``: the largest lag measured; by default eight horizons, at most 2,000.
+    - ``thorough``: nine times the samples, for a third of the error.
+    - ``known``: records of networks that need not be examined again.
+
+    **Returns** a [`Report`][echoic.diagnosis.report.Report]; print it, save it, or read its
+    ``record``.
+
+    **Raises** ``ValueError`` for input that cannot be measured, in one sentence.
+
+    **When it misleads.** It speaks of the network as it is: what training will make of it is
+    another matter. A curve that ends at the largest lag measured is a lower bound (``>=``).
+
+    **Cost.** About 40,000 steps of the network and, up to 320 states, a full Lyapunov spectrum
+    of 2,000 steps.
+    """
+    signal, plan = prepared(
+        inputs,
+        horizon=horizon,
+        scale=scale,
+        max_lag=max_lag,
+        thresholds=thresholds,
+        thorough=thorough,
+    )
+    if isinstance(cell, Bidirectional):
+        jobs = _directions(cell, signal.values)
+    else:
+        wrapped = as_cell(cell, state, signal.values.shape[2])
+        refuse_other_channels(wrapped, signal.values.shape[2], signal.record.channels)
+        jobs = [Job(name, wrapped)]
+    return assemble(jobs, signal, plan, key=key, command=command, progress=progress, known=known)
+
+
+def refuse_other_channels(cell: AbstractCell, channels: int, names: tuple[str, ...]) -> None:
+    """Refuse a signal whose channels are not those that the network was built for."""
+    if cell.input_size != channels:
+        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        raise ValueError(
+            f"the network takes {cell.input_size} input channel(s), the data has {channels}"
+            f" ({shown}): choose the columns that it was trained on."
+        )

@@ -1,0 +1,101 @@
+"""Several networks under one signal: which remembers far enough, and which does it best."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.random as jr
+
+from echoic.core.cell import AbstractCell
+from echoic.core.checks import at_least
+from echoic.core.records import NetworkRecord
+from echoic.diagnosis.assemble import Job, Progress, assemble, named_key, prepared
+from echoic.diagnosis.candidates import CANDIDATES, Candidate, Equal, sized
+from echoic.diagnosis.checkup import refuse_other_channels
+from echoic.diagnosis.horizon import Thresholds
+from echoic.diagnosis.report import Report
+from echoic.diagnosis.signal import Scale
+
+
+def compare(
+    candidates: Mapping[str, AbstractCell] | Iterable[Candidate] | None,
+    inputs: Any,
+    *,
+    horizon: int,
+    key: jax.Array,
+    hidden_size: int = 128,
+    equal: Equal = "units",
+    scale: Scale = "standardise",
+    max_lag: int | None = None,
+    thresholds: Thresholds | None = None,
+    thorough: bool = False,
+    command: str = "",
+    progress: Progress | None = None,
+    known: Mapping[str, NetworkRecord] | None = None,
+) -> Report:
+    """A [`checkup`][echoic.checkup] of several networks under the same signal, best first.
+
+    **Arguments**
+
+    - ``candidates``: networks by name; or [`Candidate`][echoic.diagnosis.candidates.Candidate]s
+      that are built here for the signal and the horizon; None takes all built-in ones.
+    - ``hidden_size``, ``equal``: the size of built-in candidates. With ``equal="units"`` all have
+      ``hidden_size`` units; with ``"state"`` or ``"parameters"`` as many units as give them the
+      state or the parameters of an Elman network of that size.
+    - the rest as in [`checkup`][echoic.checkup].
+
+    **Order.** By the smaller of gradient and recall horizon, up to the wanted one; then by the
+    recall there. A rugged network's gradient counts for nothing.
+    """
+    at_least("hidden_size", hidden_size, 1)
+    signal, plan = prepared(
+        inputs,
+        horizon=horizon,
+        scale=scale,
+        max_lag=max_lag,
+        thresholds=thresholds,
+        thorough=thorough,
+    )
+    channels = signal.values.shape[2]
+    build_key, measure_key = jr.split(key)
+    if isinstance(candidates, Mapping):
+        for cell in candidates.values():
+            refuse_other_channels(cell, channels, signal.record.channels)
+        jobs = [Job(name, cell) for name, cell in candidates.items()]
+    else:
+        chosen = CANDIDATES if candidates is None else tuple(candidates)
+        jobs = [
+            _job(
+                candidate,
+                channels,
+                hidden_size,
+                horizon,
+                equal,
+                key=named_key(build_key, candidate.name),
+            )
+            for candidate in chosen
+        ]
+    if not jobs:
+        raise ValueError("there is no network to compare: candidates is empty.")
+    return assemble(
+        jobs, signal, plan, key=measure_key, command=command, progress=progress, known=known
+    )
+
+
+def _job(
+    candidate: Candidate,
+    channels: int,
+    hidden_size: int,
+    horizon: int,
+    equal: Equal,
+    *,
+    key: jax.Array,
+) -> Job:
+    units = sized(candidate, channels, hidden_size, horizon, equal)
+    return Job(
+        name=candidate.name,
+        cell=candidate.build(channels, units, horizon, key=key),
+        family=candidate.cell,
+        description=candidate.description,
+        snippets=candidate.snippet_texts(channels, units, horizon),
+    )

@@ -1,0 +1,49 @@
+"""How much work a checkup puts into its error bars."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """The sample sizes of a checkup.
+
+    **Fields**
+
+    - ``starts``: starting times of the gain curves, spread over the signal.
+    - ``probes``: random directions at each of them.
+    - ``exponent_steps``: steps that the Lyapunov exponents are averaged over.
+    - ``recall_steps``: steps that the linear recall is fitted and tested on.
+    - ``end_times``: end times of the Fisher memory.
+    """
+
+    starts: int = 32
+    probes: int = 4
+    exponent_steps: int = 2_000
+    recall_steps: int = 20_000
+    end_times: int = 4
+
+
+# Error bars shrink with the root of the sample: nine times the work for a third of the error.
+QUICK = Effort()
+THOROUGH = Effort(starts=144, probes=8, exponent_steps=18_000, recall_steps=100_000, end_times=36)
+
+# Above these sizes the full spectrum costs minutes, and only its leading part is measured.
+FULL_SPECTRUM_STATES = 320
+LEADING_EXPONENTS = 16
+
+
+def largest_lag(horizon: int, length: int) -> int:
+    """The largest lag measured: eight horizons, 2,000 at most, yet always beyond the horizon.
+
+    Never more than a series of ``length`` steps can hold.
+    """
+    wanted = max(horizon + max(horizon // 4, 1), min(8 * horizon, 2_000))
+    return min(wanted, length - 1)
+
+
+def settling_steps(horizon: int, max_lag: int, length: int) -> int:
+    """Steps that a network runs before it is measured: two horizons, 200 at least.
+
+    Fewer where the series is short.
+    """
+    return max(0, min(max(200, 2 * horizon), length - max_lag - 1))

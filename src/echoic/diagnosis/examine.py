@@ -1,0 +1,299 @@
+"""One network under one signal: every measurement and prediction, gathered into a record."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from echoic.core.cell import AbstractCell, cast
+from echoic.core.estimate import Estimate
+from echoic.core.records import QUANTITIES, Curve, NetworkRecord, Spectrum
+from echoic.diagnosis.effort import (
+    FULL_SPECTRUM_STATES,
+    LEADING_EXPONENTS,
+    Effort,
+    settling_steps,
+)
+from echoic.diagnosis.horizon import Thresholds, exponent_says, horizon_of, regime_of
+from echoic.diagnosis.predict import Prediction, predict
+from echoic.diagnosis.structure import structure_warnings
+from echoic.diagnosis.verdict import network_verdict
+from echoic.measure.fisher import fisher_memory
+from echoic.measure.jacobian import jacobian_singular_values
+from echoic.measure.lyapunov import lyapunov_spectrum
+from echoic.measure.reach import reach_curves
+from echoic.measure.recall import linear_recall, raw_recall
+
+Notify = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is asked of every network alike."""
+
+    horizon: int
+    max_lag: int
+    thresholds: Thresholds
+    effort: Effort
+    whole_period: int | None = None
+
+
+def examine(
+    name: str,
+    cell: AbstractCell,
+    values: np.ndarray,
+    plan: Plan,
+    *,
+    key: jax.Array,
+    family: str = "",
+    description: str = "",
+    snippets: dict[str, str] | None = None,
+    notify: Notify = lambda stage: None,
+) -> NetworkRecord:
+    """Measure ``cell`` under ``values`` (b, t, m), in double precision."""
+    started = time.perf_counter()
+    reach_key, exponent_key, recall_key, raw_key, fisher_key = jr.split(key, 5)
+    with jax.enable_x64(True):
+        cell = cast(cell, jnp.float64)
+        xs = jnp.asarray(values)
+        settle = settling_steps(plan.horizon, plan.max_lag, xs.shape[1])
+
+        notify("gain over the lag")
+        reaches = reach_curves(
+            cell,
+            xs,
+            max_lag=plan.max_lag,
+            starts=plan.effort.starts,
+            probes=plan.effort.probes,
+            burn_in=settle,
+            key=reach_key,
+            throw=False,
+        )
+        notify("Lyapunov exponents")
+        spectrum = _exponents(cell, xs, plan, settle, exponent_key)
+        notify("linear recall")
+        recalls = _recalls(cell, xs, plan, settle, recall_key, raw_key)
+        notify("Fisher memory")
+        fisher = fisher_memory(
+            cell,
+            xs,
+            max_lag=plan.max_lag,
+            end_times=plan.effort.end_times,
+            key=fisher_key,
+            throw=False,
+        )
+        notify("singular values")
+        singular = jacobian_singular_values(
+            cell, xs[:, : settle + plan.horizon], lag=plan.horizon, burn_in=settle, throw=False
+        )
+    prediction = predict(cell, np.arange(plan.max_lag + 1))
+    return _record(
+        name=name,
+        family=family or type(cell).__name__,
+        description=description,
+        cell=cell,
+        plan=plan,
+        measured={**reaches, **recalls, "fisher_memory": fisher},
+        spectrum=spectrum,
+        prediction=prediction,
+        singular=singular,
+        snippets=snippets or {},
+        seconds=time.perf_counter() - started,
+        settle=settle,
+    )
+
+
+def _exponents(
+    cell: AbstractCell, xs: jax.Array, plan: Plan, settle: int, key: jax.Array
+) -> Estimate:
+    steps = min(plan.effort.exponent_steps, xs.shape[1] - settle)
+    if plan.whole_period is not None and steps > plan.whole_period:
+        steps = steps // plan.whole_period * plan.whole_period
+    size = cell.state_size
+    return lyapunov_spectrum(
+        cell,
+        xs[0, : settle + steps],
+        num_exponents=size if size <= FULL_SPECTRUM_STATES else LEADING_EXPONENTS,
+        burn_in=settle,
+        key=key,
+        throw=False,
+    )
+
+
+def _recalls(
+    cell: AbstractCell,
+    xs: jax.Array,
+    plan: Plan,
+    settle: int,
+    recall_key: jax.Array,
+    raw_key: jax.Array,
+) -> dict[str, Estimate]:
+    options: dict[str, Any] = {
+        "max_lag": plan.max_lag,
+        "burn_in": settle,
+        "steps": plan.effort.recall_steps,
+        "throw": False,
+    }
+    return {
+        "linear_recall": linear_recall(cell, xs, key=recall_key, **options),
+        "raw_recall": raw_recall(cell, xs, key=raw_key, **options),
+    }
+
+
+def _record(
+    *,
+    name: str,
+    family: str,
+    description: str,
+    cell: AbstractCell,
+    plan: Plan,
+    measured: dict[str, Estimate],
+    spectrum: Estimate,
+    prediction: Prediction,
+    singular: Estimate,
+    snippets: dict[str, str],
+    seconds: float,
+    settle: int,
+) -> NetworkRecord:
+    horizon = plan.horizon
+    curves = _measured_curves(measured, plan)
+    gradient, recall = curves["gradient_reach"], curves.get("linear_recall")
+    log_gain = float(measured["gradient_reach"].details["log_value"][horizon])
+    regime = regime_of(log_gain)
+    exponents = np.asarray(spectrum.value)
+    errors = np.asarray(spectrum.standard_error)
+    fisher = measured["fisher_memory"]
+    recall_sum = float(np.nansum(recall.value[1:])) if recall is not None else math.nan
+    asymptote = _asymptote(float(exponents[0]), gradient.lags)
+    notes = [*spectrum.statuses.sentences, *structure_warnings(cell)]
+    return NetworkRecord(
+        name=name,
+        family=family,
+        description=description,
+        hidden_size=cell.hidden_size,
+        state_size=cell.state_size,
+        num_parameters=cell.num_parameters,
+        curves=(*curves.values(), *asymptote, *prediction.curves),
+        spectrum=Spectrum(
+            exponents=exponents,
+            standard_error=errors,
+            predicted=prediction.exponents,
+            predicted_bounds=prediction.exponent_bounds,
+            sum_rule_residual=float(spectrum.details.get("residual", jnp.nan)),
+            num_all=cell.state_size,
+            notes=spectrum.statuses.sentences,
+        ),
+        regime=regime,
+        log_gain=log_gain,
+        lyapunov_times_horizon=exponent_says(float(exponents[0]), float(errors[0]), horizon),
+        recall_sum=recall_sum,
+        recall_per_unit=recall_sum / cell.hidden_size,
+        noise_gain=float(fisher.details["noise_gain"]),
+        noise_gain_kind="finite-time" if cell.linear_form() is None else "stationary",
+        singular_values=np.asarray(singular.value),
+        verdict=network_verdict(
+            horizon,
+            regime,
+            math.exp(min(log_gain, 700.0)),
+            recall.at(horizon) if recall is not None else math.nan,
+            gradient.horizon,
+            recall.horizon if recall is not None else None,
+        ),
+        warnings=tuple(dict.fromkeys(notes)),
+        seconds=seconds,
+        settings={
+            "burn_in": settle,
+            **{quantity: dict(estimate.settings) for quantity, estimate in measured.items()},
+            "lyapunov_spectrum": dict(spectrum.settings),
+        },
+        snippets=snippets,
+    )
+
+
+def _measured_curves(measured: dict[str, Estimate], plan: Plan) -> dict[str, Curve]:
+    lags = np.arange(plan.max_lag + 1)
+    thresholds = plan.thresholds
+    curves: dict[str, Curve] = {}
+    for quantity, estimate in measured.items():
+        gain = QUANTITIES[quantity].panel == "gain"
+        value, error = np.asarray(estimate.value), np.asarray(estimate.standard_error)
+        floor = estimate.details.get("floor")
+        if gain:
+            horizon = horizon_of(value, error, thresholds.gain, relative=True, grows=True)
+        elif quantity == "fisher_memory":
+            horizon = horizon_of(value, error, thresholds.fisher, relative=True)
+        elif quantity == "linear_recall":
+            horizon = horizon_of(value, error, thresholds.recall, relative=False)
+        else:
+            horizon = None
+        curves[quantity] = Curve(
+            quantity=quantity,
+            panel=QUANTITIES[quantity].panel,
+            origin="measured",
+            lags=lags,
+            value=value,
+            standard_error=error,
+            floor=None if floor is None else np.broadcast_to(np.asarray(floor), value.shape),
+            horizon=horizon,
+            notes=estimate.statuses.sentences,
+            source=SOURCES[quantity],
+        )
+    gradient = measured["gradient_reach"]
+    curves["gradient_reach_typical"] = dataclasses.replace(
+        curves["gradient_reach"],
+        quantity="gradient_reach_typical",
+        value=np.asarray(gradient.details["typical"]),
+        standard_error=np.asarray(gradient.details["typical_standard_error"]),
+        horizon=horizon_of(
+            np.asarray(gradient.details["typical"]),
+            np.asarray(gradient.details["typical_standard_error"]),
+            thresholds.gain,
+            relative=True,
+            grows=True,
+        ),
+    )
+    raw = measured["raw_recall"]
+    curves["memoryless_recall"] = Curve(
+        quantity="memoryless_recall",
+        panel="information",
+        origin="reference",
+        lags=lags,
+        value=np.asarray(raw.details["memoryless"]),
+        source=SOURCES["raw_recall"],
+    )
+    return curves
+
+
+def _asymptote(exponent: float, lags: np.ndarray) -> tuple[Curve, ...]:
+    if not math.isfinite(exponent):
+        return ()
+    with np.errstate(over="ignore"):
+        value = np.exp(exponent * lags)
+    return (
+        Curve(
+            quantity="lyapunov_asymptote",
+            panel="gain",
+            origin="reference",
+            lags=lags,
+            value=value,
+            source=SOURCES["lyapunov_asymptote"],
+        ),
+    )
+
+
+SOURCES = {
+    "gradient_reach": "Root-mean-square singular value of the k-step Jacobian"
+    " (Pennington, Schoenholz & Ganguli 2017; Chen, Pennington & Schoenholz 2018)",
+    "input_reach": "Root-mean-square gain of dh_t/dx_{t-k}",
+    "coherent_reach": "Norm of the mean k-step Jacobian over input sequences",
+    "linear_recall": "Memory capacity per lag (Jaeger 2001), of a white probe",
+    "raw_recall": "Delayed reconstruction of the raw input (Jaeger 2001), memoryless one beside it",
+    "fisher_memory": "Fisher memory curve (Ganguli, Huh & Sompolinsky 2008)",
+    "lyapunov_asymptote": "Largest Lyapunov exponent (Benettin et al. 1980)",
+}

@@ -1,0 +1,125 @@
+"""What the numbers mean, in plain English."""
+
+import math
+from collections.abc import Sequence
+
+from echoic.core.records import Horizon, NetworkRecord, Regime
+
+
+def share(value: float) -> str:
+    """A fraction of a whole for people: 'none', '3 %', 'all', or '2.4 times'."""
+    if math.isnan(value):
+        return "an unknown part"
+    if value < 0.005:
+        return "none"
+    if value < 0.0995:
+        return f"{100 * value:.1f} %".replace(".0 %", " %")
+    if value < 0.995:
+        return f"{100 * value:.0f} %"
+    if value < 1.05:
+        return "all"
+    return f"{value:.2g} times" if value < 1e4 else f"{value:.0e} times"
+
+
+def network_verdict(
+    horizon: int,
+    regime: Regime | None,
+    gain: float,
+    recall: float,
+    gain_horizon: Horizon | None,
+    recall_horizon: Horizon | None,
+) -> str:
+    """One sentence on one network.
+
+    ``gain`` is the gradient reach at the wanted lag relative to lag 0, ``recall`` the linear
+    recall there.
+    """
+    if regime is None or gain_horizon is None:
+        return f"No verdict: its dynamics left the finite numbers within {horizon} steps."
+    if regime == "rugged":
+        return (
+            f"Rugged: over {horizon} steps a perturbation grows {gain:.1e}-fold, so the loss is not"
+            " smooth enough to train."
+        )
+    reached = gain >= gain_horizon.threshold
+    if recall_horizon is None:
+        kept = f"{share(gain)} of the gradient is left"
+        return (
+            f"Remembers {horizon} steps: {kept}."
+            if reached
+            else f"Fades: after {horizon} steps {kept}."
+        )
+    heard = recall_horizon.last >= horizon
+    left = (
+        f"after {horizon} steps {share(gain)} of the gradient and {share(recall)} of the signal"
+        f" {'are' if gain >= 0.005 or recall >= 0.005 else 'is'} left"
+    )
+    if reached and heard:
+        return f"Remembers: {left}."
+    if reached:
+        return f"Carries the gradient but blurs the signal: {left}."
+    if heard:
+        return f"Keeps the signal but hardly trains on it: {left}."
+    return f"Fades: {left}."
+
+
+def reached(network: NetworkRecord, horizon: int) -> tuple[int, int]:
+    """How far a network's gradient and signal reach; a rugged gradient counts for nothing."""
+    gradient, recall = network.curve("gradient_reach"), network.curve("linear_recall")
+    far = gradient.horizon.last if gradient and gradient.horizon else -1
+    if network.regime == "rugged" or network.regime is None:
+        far = -1
+    heard = recall.horizon.last if recall and recall.horizon else far
+    return far, heard
+
+
+def rank_key(network: NetworkRecord, horizon: int) -> tuple:
+    """Best first: reaching the horizon in gradient and signal, then how far, then how much."""
+    far, heard = reached(network, horizon)
+    recall = network.curve("linear_recall")
+    left = recall.at(horizon) if recall else 0.0
+    enough = min(far, heard, horizon)
+    return (-enough, -(0.0 if math.isnan(left) else left), -min(far, horizon), -min(heard, horizon))
+
+
+def overall_verdict(networks: Sequence[NetworkRecord], horizon: int) -> str:
+    """The first thing that the reader is told. ``networks`` come best first."""
+    best = networks[0]
+    if len(networks) == 1:
+        return f"Needs {horizon} steps. {best.verdict}"
+    far, heard = reached(best, horizon)
+    if min(far, heard) >= horizon:
+        gain, recall = best.curve("gradient_reach"), best.curve("linear_recall")
+        numbers = f"gain {gain.at(horizon):.2f}" if gain else ""
+        numbers += f", recall {recall.at(horizon):.2f}" if recall else ""
+        first = f"{_capital(best.name)} reaches {horizon} ({numbers})"
+    else:
+        first = (
+            f"No network here reaches {horizon}: the best, {best.name}, keeps its gradient for"
+            f" {_steps(far)} and its signal for {_steps(heard)}"
+        )
+    other = next((n for n in networks[1:] if n.name == "LSTM, torch default"), networks[-1])
+    if other is best:
+        return f"Needs {horizon} steps. {first}."
+    return f"Needs {horizon} steps. {first}; {other.name} {_how_it_ends(other, horizon)}."
+
+
+def _how_it_ends(network: NetworkRecord, horizon: int) -> str:
+    far, heard = reached(network, horizon)
+    if network.regime == "rugged":
+        return "is rugged"
+    if far < 0:
+        return "gives no verdict"
+    if min(far, heard) >= horizon:
+        return "reaches it as well"
+    if far <= heard:
+        return f"fades after {far}"
+    return f"keeps its gradient for {far} steps and its signal for {_steps(heard)}"
+
+
+def _steps(last: int) -> str:
+    return "no step" if last < 0 else f"{last} step" + ("s" if last != 1 else "")
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]

@@ -1,0 +1,96 @@
+"""The sentences say what the numbers say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from echoic.core.records import Curve, Horizon, NetworkRecord
+from echoic.diagnosis.horizon import horizon_of
+from echoic.diagnosis.verdict import network_verdict, overall_verdict, rank_key, share
+
+T = 50
+
+
+def network(name, gain, recall, regime="edge"):
+    lags = np.arange(101)
+
+    def curve(quantity, panel, value, threshold):
+        return Curve(
+            quantity,
+            panel,
+            "measured",
+            lags,
+            value,
+            horizon=horizon_of(value, None, threshold, relative=panel == "gain"),
+        )
+
+    curves = (
+        curve("gradient_reach", "gain", gain, 0.05),
+        curve("linear_recall", "information", recall, 0.1),
+    )
+    fields = {field.name: None for field in dataclasses.fields(NetworkRecord)}
+    fields |= {"name": name, "curves": curves, "regime": regime, "verdict": f"{name} verdict."}
+    return NetworkRecord(**fields)
+
+
+def falling(tau):
+    return np.exp(-np.arange(101) / tau)
+
+
+KEEPS = network("keeper", falling(100), falling(40))
+KEEPS_LESS = network("lesser", falling(100), falling(25))
+FADES = network("fader", falling(5), falling(5), "fading")
+RUGGED = network("rugged", 1 / falling(5), falling(40), "rugged")
+
+
+def test_best_first():
+    order = sorted([RUGGED, FADES, KEEPS_LESS, KEEPS], key=lambda n: rank_key(n, T))
+    assert [n.name for n in order] == ["keeper", "lesser", "fader", "rugged"]
+
+
+def test_the_overall_verdict_names_the_best_and_the_worst_with_their_numbers():
+    text = overall_verdict([KEEPS, KEEPS_LESS, FADES], T)
+    assert (
+        text == "Needs 50 steps. Keeper reaches 50 (gain 0.61, recall 0.29); fader fades after 11."
+    )
+
+
+def test_when_none_reaches_the_verdict_says_so():
+    text = overall_verdict([FADES, RUGGED], T)
+    assert "No network here reaches 50" in text
+    assert "rugged is rugged" in text
+
+
+HERE, GONE = Horizon(0.05, 100, None, 0, True), Horizon(0.05, 11, 12, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("regime", "gain", "recall", "gain_horizon", "recall_horizon", "words"),
+    [
+        ("edge", 0.37, 0.41, HERE, HERE, "Remembers: after 50 steps 37 % of the gradient and 41 %"),
+        ("fading", 0.03, 0.0, GONE, GONE, "Fades: after 50 steps 3 % of the gradient and none of"),
+        ("edge", 0.9, 0.0, HERE, GONE, "Carries the gradient but blurs the signal"),
+        ("fading", 0.01, 0.4, GONE, HERE, "Keeps the signal but hardly trains on it"),
+        ("rugged", 1e6, 0.4, HERE, HERE, "Rugged: over 50 steps a perturbation grows 1.0e+06-fold"),
+        (None, float("nan"), float("nan"), GONE, GONE, "No verdict"),
+    ],
+)
+def test_each_case_has_its_sentence(regime, gain, recall, gain_horizon, recall_horizon, words):
+    text = network_verdict(T, regime, gain, recall, gain_horizon, recall_horizon)
+    assert text.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0.0, "none"),
+        (0.031, "3.1 %"),
+        (0.03, "3 %"),
+        (0.37, "37 %"),
+        (1.0, "all"),
+        (2.4, "2.4 times"),
+    ],
+)
+def test_shares_in_words(value, words):
+    assert share(value) == words
