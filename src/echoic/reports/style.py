@@ -164,17 +164,18 @@ def aligned(texts: list[str], pad: str = " ", point: str | None = None) -> list[
     """
     point = pad if point is None else point
     bare = [text.removesuffix("*") for text in texts]
-    longest = max((len(text.partition(".")[2]) for text in bare if _is_decimal(text)), default=0)
+    longest = max((len(text.partition(".")[2]) for text in bare if is_decimal(text)), default=0)
     starred = any(text.endswith("*") for text in texts)
     return [
         text
-        + (_missing(text, longest, pad, point) if _is_decimal(text) else "")
+        + (_missing(text, longest, pad, point) if is_decimal(text) else "")
         + (("*" if whole.endswith("*") else pad) if starred else "")
         for text, whole in zip(bare, texts, strict=True)
     ]
 
 
-def _is_decimal(text: str) -> bool:
+def is_decimal(text: str) -> bool:
+    """Whether a text is a number written out, not a word or a power of ten."""
     return text.lstrip("-").replace(".", "", 1).isdigit()
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from echoic.core.records import Curve, ReportRecord
 from echoic.reports.columns import Column, columns
-from echoic.reports.style import ASCII_MARKS, MARKS, aligned, printable, shortened
+from echoic.reports.style import ASCII_MARKS, MARKS, aligned, is_decimal, printable, shortened
 
 # What a narrow terminal keeps longest. The order on the screen is that of `columns`.
 _IMPORTANCE = (
@@ -86,6 +86,8 @@ class TerminalReport:
         yield Text("")
         if self.record.networks:
             yield _table(self.record, width, plain)
+            if width < _NARROW and any(n.spectrum is not None for n in self.record.networks):
+                yield Text("(4): the standard error, in units of the last digit.", style="dim")
             yield Text("")
             yield _sparklines(self.record, width, plain)
         yield from _warnings(self.record, console, width)
@@ -149,7 +151,7 @@ def _texts(column: Column, plain: bool, short: bool) -> list[str]:
         brackets = [f"({text.replace('.', '').lstrip('0')})" if text else "" for text in errors]
         widest = max(map(len, brackets))
         return [
-            value + bracket.ljust(widest) if bracket else value
+            value + bracket.ljust(widest) if bracket or is_decimal(value.strip()) else value
             for value, bracket in zip(values, brackets, strict=True)
         ]
     sign = "+-" if plain else "±"

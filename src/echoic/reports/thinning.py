@@ -1,0 +1,31 @@
+"""Fewer points for drawing: the shape of a curve on a logarithmic axis, not all of its lags."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def thinned(lags: np.ndarray, most: int, keep: Sequence[int | None] = ()) -> np.ndarray:
+    """Positions in ``lags`` to draw: all of the first, then equal ratios, at most about ``most``.
+
+    The first and last lag and those in ``keep`` (horizons, peaks) are always among them.
+
+    ??? example
+        >>> chosen = thinned(np.arange(2001), 100, keep=[250])
+        >>> bool(len(chosen) <= 103 and {0, 1, 2, 3, 250, 2000} <= set(chosen.tolist()))
+        True
+    """
+    count = len(lags)
+    if count <= most:
+        return np.arange(count)
+    chosen = np.geomspace(1, count, most)
+    # At small lags equal ratios name the same lag more than once. What they waste is given back.
+    for _ in range(8):
+        wasted = most - len(np.unique(np.round(chosen)))
+        if wasted <= 0:
+            break
+        chosen = np.geomspace(1, count, len(chosen) + wasted)
+    chosen = np.unique(np.round(chosen).astype(int)) - 1
+    wanted = [lag for lag in keep if lag is not None]
+    extra = np.flatnonzero(np.isin(lags, wanted))
+    return np.unique(np.r_[0, chosen, extra, count - 1])
