@@ -26,7 +26,7 @@ def sizes(input_size: int, hidden_size: int) -> tuple[int, int]:
 
 def per_gate(
     name: str,
-    initialiser: GateInitialiser,
+    initialiser: Any,
     gates: tuple[str, ...],
     default: Mapping[str, Initialiser],
 ) -> dict[str, Initialiser]:

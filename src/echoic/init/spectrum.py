@@ -35,7 +35,7 @@ class ResidualSpectrum(NamedTuple):
         )
 
     def eigenvalues(self) -> Complex[Array, "n"]:
-        """The exact eigenvalues, in the order of the units."""
+        """The exact eigenvalues, pair by pair."""
         paired = 2 * self.angles.size
         first, second = self.moduli[0:paired:2], self.moduli[1:paired:2]
         cos, sin = jnp.cos(self.angles), jnp.sin(self.angles)
