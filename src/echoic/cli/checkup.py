@@ -87,7 +87,7 @@ def command(
         session.says("starting JAX")
         import jax.random as jr
 
-        from echoic import cells, checkup, compare, diagnosis
+        from echoic import checkup, compare, diagnosis, load
 
         # What must be the same for a stopped run to be taken up again.
         session.request = {
@@ -118,7 +118,8 @@ def command(
                 session.begins(len(chosen))
                 report = compare(chosen, series, hidden_size=hidden, equal=equal, **options)
             else:
-                network = cells.load(model, nonlinearity=nonlinearity, prefix=prefix)
+                with session.notes():
+                    network = load(model, nonlinearity=nonlinearity, prefix=prefix)
                 session.begins(1)
                 name = pathlib.Path(model).stem
                 report = checkup(network, series, name=name, **options)

@@ -1,11 +1,14 @@
 """What a command shows while it works, and the files that it leaves."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
 import shlex
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -14,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 if TYPE_CHECKING:
     from echoic.core.records import NetworkRecord
     from echoic.diagnosis import Report
-
 
 # A stop, even a kill, loses at most this much work and one network.
 _SECONDS_BETWEEN_SAVES = 10.0
@@ -35,12 +37,13 @@ class Session:
         self.quiet = quiet
         self.command_line = shlex.join(["echoic", *sys.argv[1:]])
         self.out = Console(highlight=False)
+        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            console=Console(stderr=True, highlight=False),
+            console=self.errors,
             transient=True,
             disable=quiet or not sys.stderr.isatty(),
         )
@@ -77,6 +80,15 @@ class Session:
             self.out.print(f"{record.name}: {record.verdict}", markup=False, soft_wrap=True)
             self._bar.start()
 
+    @contextlib.contextmanager
+    def notes(self) -> Iterator[None]:
+        """Show the warnings that are raised inside as plain sentences."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        for warning in caught:
+            self.errors.print(f"echoic: {warning.message}", markup=False)
+
     def known(self) -> "dict[str, NetworkRecord]":
         """The networks that a stopped run with the same request has examined already."""
         from echoic import diagnosis
@@ -100,6 +112,7 @@ class Session:
 
         self._bar.stop()
         text = reports.to_json(report.record)
+        self.folder.mkdir(parents=True, exist_ok=True)
         report.save(self.folder / "report.json")
         page = report.save(self.folder / "report.html")
         self._partial.unlink(missing_ok=True)
@@ -114,14 +127,13 @@ class Session:
     def stopped(self) -> int:
         """Ctrl-C: keep what there is, and say how to go on. The exit code."""
         self._bar.stop()
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
         if self._so_far is None:
-            errors.print("\nechoic: stopped before the first network was done.", markup=False)
+            self.errors.print("\nechoic: stopped before the first network was done.", markup=False)
             return 130
         self._keep()
         again = self.command_line + ("" if "--resume" in sys.argv else " --resume")
         done = len(self._so_far.networks)
-        errors.print(
+        self.errors.print(
             f"\nechoic: stopped after {done} of {self._total} networks, which are kept."
             f" Go on with: {again}",
             markup=False,
@@ -133,6 +145,7 @@ class Session:
 
         if self._so_far is None:
             return
+        self.folder.mkdir(parents=True, exist_ok=True)
         record = self._so_far.record
         settings = {**record.settings, "request": self.request}
         diagnosis.Report(dataclasses.replace(record, settings=settings)).save(self._partial)
@@ -144,11 +157,12 @@ class Session:
 
 
 def _writable(folder: pathlib.Path) -> pathlib.Path:
-    """The output folder, made if need be; refused before any work is done if it is no use."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the output folder {folder} cannot be made: {error.strerror}.") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
+    """The output folder, refused before any work is done if it is no use; made when written."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir():
+        raise ValueError(f"the output folder {folder} cannot be made: {there} is a file.")
+    if not os.access(there, os.W_OK | os.X_OK):
         raise ValueError(f"the output folder {folder} cannot be written.")
     return folder

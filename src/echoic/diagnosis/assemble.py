@@ -17,6 +17,7 @@ import numpy as np
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.records import NetworkRecord, ReportRecord
+from echoic.diagnosis.candidates import Candidate, Equal, sized
 from echoic.diagnosis.citations import CITATIONS
 from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag
 from echoic.diagnosis.examine import Plan, examine
@@ -36,6 +37,26 @@ class Job:
     description: str = ""
     snippets: dict[str, str] | None = None
     values: np.ndarray | None = None
+
+
+def candidate_job(
+    candidate: Candidate,
+    channels: int,
+    hidden_size: int,
+    horizon: int,
+    equal: Equal,
+    *,
+    key: jax.Array,
+) -> Job:
+    """Build a candidate for the signal and the horizon."""
+    units = sized(candidate, channels, hidden_size, horizon, equal)
+    return Job(
+        name=candidate.name,
+        cell=candidate.build(channels, units, horizon, key=named_key(key, candidate.name)),
+        family=candidate.cell,
+        description=candidate.description,
+        snippets=candidate.snippet_texts(channels, units, horizon),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,11 +119,12 @@ def assemble(
     started = time.perf_counter()
     records: list[NetworkRecord] = []
     for job in jobs:
-        records.append(known.get(job.name) or _examine(job, signal, plan, key, progress))
-        seconds = time.perf_counter() - started
-        report = _report(records, signal, plan, key, command, seconds)
-        progress.done(records[-1], report)
-    return report
+        found = known.get(job.name)
+        records.append(found or _examine(job, signal, plan, key, progress))
+        if found is None:
+            seconds = time.perf_counter() - started
+            progress.done(records[-1], _report(records, signal, plan, key, command, seconds))
+    return _report(records, signal, plan, key, command, time.perf_counter() - started)
 
 
 def _examine(

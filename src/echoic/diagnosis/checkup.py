@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from echoic.cells.store import Bidirectional
-from echoic.core.cell import AbstractCell, State, Step, as_cell
+from echoic.cells.bidirectional import Bidirectional, seen_inputs
+from echoic.core.cell import AbstractCell, State, Step, as_cell, cast
 from echoic.core.records import NetworkRecord
-from echoic.diagnosis.assemble import Job, Progress, assemble, prepared
+from echoic.diagnosis.advice import family_of, nearest, remembers
+from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.signal import Scale
 
 
 def checkup(
-    cell: AbstractCell | Step,
+    cell: AbstractCell | Step | Bidirectional,
     inputs: Any,
     *,
     horizon: int,
@@ -26,6 +29,7 @@ def checkup(
     max_lag: int | None = None,
     thresholds: Thresholds | None = None,
     thorough: bool = False,
+    advise: bool = True,
     command: str = "",
     progress: Progress | None = None,
     known: Mapping[str, NetworkRecord] | None = None,
@@ -40,12 +44,14 @@ def checkup(
 
     **Arguments**
 
-    - ``cell``: a cell, or a function ``step(state, x) -> state`` with its initial ``state``.
+    - ``cell``: a cell, or a function ``step(state, x) -> state`` with its initial ``state``; or a
+      bidirectional stack, whose cells are then measured one by one under what each truly sees.
     - ``inputs``: an array (t,), (t, m) or (b, t, m), a list of sequences, or a data series.
     - ``horizon``: the number of steps that the task asks for.
     - ``scale``: "standardise" (default) or None. One-hot input is left alone.
     - ``max_lag``: the largest lag measured; by default eight horizons, at most 2,000.
     - ``thorough``: nine times the samples, for a third of the error.
+    - ``advise``: if the network misses the horizon, measure the nearest built-in one beside it.
     - ``known``: records of networks that need not be examined again.
 
     **Returns** a [`Report`][echoic.diagnosis.report.Report]; print it, save it, or read its
@@ -68,15 +74,50 @@ def checkup(
         thorough=thorough,
     )
     if isinstance(cell, Bidirectional):
-        jobs = _directions(cell, signal.values)
+        refuse_other_channels(cell, signal.values.shape[2], signal.record.channels)
+        jobs = _directions(cell, name, signal.values)
     else:
         wrapped = as_cell(cell, state, signal.values.shape[2])
         refuse_other_channels(wrapped, signal.values.shape[2], signal.record.channels)
-        jobs = [Job(name, wrapped)]
-    return assemble(jobs, signal, plan, key=key, command=command, progress=progress, known=known)
+        jobs = [Job(name, wrapped, family=family_of(wrapped))]
+
+    def report(jobs: list[Job], known: Mapping[str, NetworkRecord]) -> Report:
+        return assemble(
+            jobs, signal, plan, key=key, command=command, progress=progress, known=known
+        )
+
+    found = report(jobs, known or {})
+    if not advise or len(jobs) > 1 or remembers(found.networks[0], horizon):
+        return found
+    size = wrapped.hidden_size
+    better = candidate_job(
+        nearest(wrapped), signal.values.shape[2], size, horizon, "units", key=key
+    )
+    return report([*jobs, better], {record.name: record for record in found.networks})
 
 
-def refuse_other_channels(cell: AbstractCell, channels: int, names: tuple[str, ...]) -> None:
+def _directions(network: Bidirectional, name: str, values: np.ndarray) -> list[Job]:
+    """One job a cell of a bidirectional stack, each under the sequence that it truly sees.
+
+    Such a stack has no step function, so no memory as a whole. A lag of a backward cell counts
+    steps into the future.
+    """
+    with jax.enable_x64(True):
+        seen = seen_inputs(cast(network, jnp.float64), values)
+        return [
+            Job(
+                f"{name}, {part.name}",
+                part.cell,
+                family=family_of(part.cell),
+                values=np.asarray(sequence),
+            )
+            for part, sequence in zip(network.parts, seen, strict=True)
+        ]
+
+
+def refuse_other_channels(
+    cell: AbstractCell | Bidirectional, channels: int, names: tuple[str, ...]
+) -> None:
     """Refuse a signal whose channels are not those that the network was built for."""
     if cell.input_size != channels:
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")

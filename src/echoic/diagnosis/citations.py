@@ -60,7 +60,8 @@ CITATIONS: dict[str, str] = {
     "Benettin et al. 1980": """@article{benettin1980lyapunov,
   title   = {Lyapunov characteristic exponents for smooth dynamical systems and for Hamiltonian
              systems; a method for computing all of them},
-  author  = {Benettin, Giancarlo and Galgani, Luigi and Giorgilli, Antonio and Strelcyn, Jean-Marie},
+  author  = {Benettin, Giancarlo and Galgani, Luigi and Giorgilli, Antonio
+             and Strelcyn, Jean-Marie},
   journal = {Meccanica},
   volume  = {15},
   pages   = {9--30},

@@ -9,8 +9,8 @@ import jax.random as jr
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.records import NetworkRecord
-from echoic.diagnosis.assemble import Job, Progress, assemble, named_key, prepared
-from echoic.diagnosis.candidates import CANDIDATES, Candidate, Equal, sized
+from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
+from echoic.diagnosis.candidates import CANDIDATES, Candidate, Equal
 from echoic.diagnosis.checkup import refuse_other_channels
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
@@ -65,37 +65,11 @@ def compare(
     else:
         chosen = CANDIDATES if candidates is None else tuple(candidates)
         jobs = [
-            _job(
-                candidate,
-                channels,
-                hidden_size,
-                horizon,
-                equal,
-                key=named_key(build_key, candidate.name),
-            )
+            candidate_job(candidate, channels, hidden_size, horizon, equal, key=build_key)
             for candidate in chosen
         ]
     if not jobs:
         raise ValueError("there is no network to compare: candidates is empty.")
     return assemble(
         jobs, signal, plan, key=measure_key, command=command, progress=progress, known=known
-    )
-
-
-def _job(
-    candidate: Candidate,
-    channels: int,
-    hidden_size: int,
-    horizon: int,
-    equal: Equal,
-    *,
-    key: jax.Array,
-) -> Job:
-    units = sized(candidate, channels, hidden_size, horizon, equal)
-    return Job(
-        name=candidate.name,
-        cell=candidate.build(channels, units, horizon, key=key),
-        family=candidate.cell,
-        description=candidate.description,
-        snippets=candidate.snippet_texts(channels, units, horizon),
     )

@@ -92,21 +92,21 @@ def examine(
         singular = jacobian_singular_values(
             cell, xs[:, : settle + plan.horizon], lag=plan.horizon, burn_in=settle, throw=False
         )
-    prediction = predict(cell, np.arange(plan.max_lag + 1))
-    return _record(
-        name=name,
-        family=family or type(cell).__name__,
-        description=description,
-        cell=cell,
-        plan=plan,
-        measured={**reaches, **recalls, "fisher_memory": fisher},
-        spectrum=spectrum,
-        prediction=prediction,
-        singular=singular,
-        snippets=snippets or {},
-        seconds=time.perf_counter() - started,
-        settle=settle,
-    )
+        prediction = predict(cell, np.arange(plan.max_lag + 1))
+        return _record(
+            name=name,
+            family=family or type(cell).__name__,
+            description=description,
+            cell=cell,
+            plan=plan,
+            measured={**reaches, **recalls, "fisher_memory": fisher},
+            spectrum=spectrum,
+            prediction=prediction,
+            singular=singular,
+            snippets=snippets or {},
+            seconds=time.perf_counter() - started,
+            settle=settle,
+        )
 
 
 def _exponents(

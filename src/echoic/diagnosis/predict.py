@@ -8,8 +8,8 @@ import dataclasses
 
 import numpy as np
 
-from echoic import cells, init, theory
-from echoic.core.cell import AbstractCell, Law
+from echoic import cells, init
+from echoic.core.cell import AbstractCell
 from echoic.core.records import Curve
 
 
@@ -24,14 +24,4 @@ class Prediction:
 
 def predict(cell: AbstractCell, lags: np.ndarray) -> Prediction:
     """The predictions for ``cell`` at ``lags``."""
-    if isinstance(cell, cells.Residual):
-        return _residual(cell, lags)
-    law = cell.hyperparameters()
-    if law is None:
-        return Prediction()
-    if isinstance(cell, cells.LinearRNN):
-        return _linear(law, lags)
-    recurrent = dict(law.parameters).get("recurrent")
-    if isinstance(cell, cells.Elman) and isinstance(recurrent, init.chain):
-        return _chain(cell, recurrent.alpha, lags)
     return Prediction()
