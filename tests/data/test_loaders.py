@@ -270,7 +270,7 @@ def test_nan_and_inf_are_counted_and_placed(tmp_path):
     with pytest.raises(DataError, match="3 NaN and 1 infinite, first at row 17, column '1'"):
         load(tmp_path / "a.npy")
     path = written(tmp_path / "a.csv", "# note\n" + csv_text(broken, ["u", "v", "w"]))
-    with pytest.raises(DataError, match="3 NaN and 1 infinite, first at line 20, column 'v'"):
+    with pytest.raises(DataError, match=r"3 NaN and 1 infinite, first at row 17 \(line 20\), column 'v'"):
         load(path)
     np.save(tmp_path / "b.npy", np.stack([NUMBERS, broken]))
     with pytest.raises(DataError, match="first at row 17 of sequence 1"):
@@ -281,7 +281,7 @@ def test_nan_and_inf_are_counted_and_placed(tmp_path):
 @pytest.mark.parametrize("missing", ["", "NA", "nan", "null"])
 def test_missing_cells_are_nan(tmp_path, missing):
     path = written(tmp_path / "a.csv", f"u,v\n1,2\n2,{missing}\n0,3\n")
-    with pytest.raises(DataError, match="1 NaN, first at line 3, column 'v'"):
+    with pytest.raises(DataError, match=r"1 NaN, first at row 1 \(line 3\), column 'v'"):
         load(path)
 
 

@@ -7,11 +7,13 @@ from echoic.cells.lstm import LSTM, FullPeepholeLSTM, LSTMState, PeepholeLSTM
 from echoic.cells.minimal import MinimalRNN
 from echoic.cells.network import Network, Readout
 from echoic.cells.residual import Residual
+from echoic.cells.store import Bidirectional, load, save
 from echoic.cells.trainable import trainable_filter
 
 __all__ = [
     "GRU",
     "LSTM",
+    "Bidirectional",
     "Elman",
     "FullPeepholeLSTM",
     "LSTMState",
@@ -22,5 +24,7 @@ __all__ = [
     "Readout",
     "ResetBeforeGRU",
     "Residual",
+    "load",
+    "save",
     "trainable_filter",
 ]

@@ -38,7 +38,7 @@ class Table:
     def place(self, row: int) -> str:
         """Where a row (counted from 0) stands in the file."""
         number, _ = next(itertools.islice(lines(self.path), row + self.header, None))
-        return f"line {number}"
+        return f"row {row} (line {number})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def find_layout(path: Path) -> Layout:
     numbers = [_number(cell, commas) for cell in rows[0]]
     header = None in numbers
     if header and len(rows) == 1:
-        raise DataError(f"{path} has a header and no rows.")
+        raise DataError(f"{path} is empty: it has a header and no rows.")
     body = rows[1:] if header else rows
     names = rows[0] if header else [str(index) for index in range(len(rows[0]))]
     # Row names, as R writes them, stand under no title.
