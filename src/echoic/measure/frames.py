@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, flatten_state
+from echoic.core.linalg import random_frame
 from echoic.core.tangent import linearise
 from echoic.measure.windows import Windows
 
@@ -51,7 +51,7 @@ def directions(key: PRNGKeyArray, size: int, number: int, dtype: Any) -> Float[A
     """Orthonormal random directions, one a row; all the axes where ``number`` suffices."""
     if number >= size:
         return jnp.eye(size, dtype=dtype)
-    return jnp.linalg.qr(jr.normal(key, (size, number), dtype))[0].T
+    return random_frame(key, size, number, dtype).T
 
 
 @eqx.filter_jit
