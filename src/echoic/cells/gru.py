@@ -159,7 +159,7 @@ class ResetBeforeGRU(AbstractCell):
 
     **Arguments** as for ``GRU``, without `candidate_bias`.
 
-    **Reference.** Cho et al. (2014), with the roles of z and 1 - z exchanged, as in PyTorch.
+    **Reference.** Cho et al. (2014).
 
     **Example**
     >>> import jax, jax.numpy as jnp

@@ -21,8 +21,8 @@ class chain:
     k after k steps with weight ``alpha^k`` and is gone after n - 1 steps. Departure from normality
     (Henrici) ``alpha sqrt(n - 1)``.
 
-    **Misleads.** All Lyapunov exponents are -inf at a linear point, whatever alpha, and yet the
-    line carries n - 1 steps.
+    **Misleads.** All Lyapunov exponents are -inf, whatever alpha, and yet the line carries n - 1
+    steps.
 
     **Example**
     >>> chain(2.0)(None, (3, 3)).tolist()
