@@ -1,0 +1,272 @@
+"""The report as one page: self-contained, readable without a network, in the order of a reader."""
+
+import base64
+import functools
+import hashlib
+import importlib.resources
+import math
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from echoic.core.records import QUANTITIES, NetworkRecord, ReportRecord, SignalRecord
+from echoic.reports.columns import Column, columns
+from echoic.reports.page_data import choices, island
+from echoic.reports.style import (
+    aligned,
+    horizon_text,
+    is_decimal,
+    printable,
+    significant,
+    typographic,
+    with_error,
+)
+
+_SCRIPTS = ("labels.js", "figures.js", "page.js")
+
+
+def to_html(record: ReportRecord) -> str:
+    """The report as one HTML page that needs nothing else, below 6 MB.
+
+    It loads nothing (a content security policy forbids it to), draws with plotly, follows the
+    reader's light or dark setting, prints, and works from the keyboard. Curves of many lags are
+    thinned for drawing; ``to_json`` keeps every lag.
+    """
+    scripts = [_plotly(), "\n".join(map(_template_text, _SCRIPTS))]
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            record=record,
+            style=Markup(_template_text("report.css")),
+            scripts=[Markup(script) for script in scripts],
+            policy=_policy(scripts),
+            island=Markup(island(record)),
+            panels=_panels(record),
+            table=table(record),
+            words=_words(record),
+            why=_why(record),
+            advised=[network for network in record.networks if network.snippets],
+            signal=_signal(record.signal),
+            settings=_settings(record.settings),
+            thresholds=_settings(record.thresholds),
+            notes=[_network_notes(network) for network in record.networks],
+        )
+    )
+    # A name with half a surrogate pair (from a file's name) cannot be written as UTF-8.
+    return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def environment() -> jinja2.Environment:
+    """Templates of this package, everything escaped."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("echoic.reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"printable": printable, "typographic": typographic, "lines": _lines}
+    return made
+
+
+def table(record: ReportRecord) -> list[dict[str, Any]]:
+    """The table column by column; hidden fillers put the decimal points in line."""
+    return [
+        {
+            "key": column.key,
+            "heading": [printable(line) for line in column.heading if line],
+            "definition": column.definition.replace(">=", "≥"),
+            "unit": column.unit,
+            "numeric": column.numeric,
+            "cells": _numbers(column) if column.numeric else _words_of(column),
+        }
+        for column in columns(record)
+    ]
+
+
+def _words_of(column: Column) -> list[dict[str, Any]]:
+    return [{"text": cell.text, "sort": _sort(cell.sort)} for cell in column.cells]
+
+
+def _numbers(column: Column) -> list[dict[str, Any]]:
+    bare = [cell.text.removesuffix("*") for cell in column.cells]
+    full = aligned(bare, "0", ".")
+    errors = [cell.error for cell in column.cells]
+    full_errors = aligned(errors, "0", ".")
+    widest = max(full_errors, key=len, default="")
+    return [
+        {
+            "text": typographic(text),
+            "filler": padded[len(text) :],
+            "star": cell.text.endswith("*"),
+            "error": cell.error,
+            "error_filler": ("" if cell.error else widest)
+            if not (cell.error and is_decimal(cell.error))
+            else padded_error[len(cell.error) :],
+            "sort": _sort(cell.sort),
+        }
+        for cell, text, padded, padded_error in zip(
+            column.cells, bare, full, full_errors, strict=True
+        )
+    ]
+
+
+def _sort(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    if math.isnan(value):
+        return ""
+    return ("Infinity" if value > 0 else "-Infinity") if math.isinf(value) else repr(float(value))
+
+
+@functools.cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs().replace("\r", "")
+
+
+def _template_text(name: str) -> str:
+    folder = importlib.resources.files("echoic.reports") / "templates"
+    return (folder / name).read_text("utf-8")
+
+
+def _policy(scripts: list[str]) -> str:
+    """Only these very scripts run, and nothing is loaded from anywhere."""
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
+    ]
+    allowed = " ".join(f"'sha256-{one}'" for one in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline';"
+        " img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _panels(record: ReportRecord) -> list[dict[str, Any]]:
+    titles = {"gain": "Gain", "information": "Information"}
+    return [
+        {
+            "id": panel,
+            "title": title,
+            "choices": [
+                {
+                    "key": name,
+                    "label": _label(name),
+                    "definition": QUANTITIES[name].definition if name in QUANTITIES else "",
+                }
+                for name in choices(record, panel)
+            ],
+            "alternative": f"{title} over the lag. {_curve_words(record, panel)}",
+        }
+        for panel, title in titles.items()
+        if choices(record, panel)
+    ]
+
+
+def _curve_words(record: ReportRecord, panel: str) -> str:
+    """A figure in words: the verdict, then each network's horizon by the first curve."""
+    quantity = choices(record, panel)[0]
+    parts = []
+    for network in record.networks:
+        curve = network.curve(quantity)
+        if curve is not None and curve.horizon is not None:
+            parts.append(f"{printable(network.name)}: {horizon_text(curve.horizon)}")
+    words = f"Horizon in steps by {_label(quantity)}: {'; '.join(parts)}." if parts else ""
+    return f"{printable(record.verdict)} {words}".strip()
+
+
+def _label(quantity: str) -> str:
+    return QUANTITIES[quantity].label if quantity in QUANTITIES else printable(quantity)
+
+
+def _words(record: ReportRecord) -> list[tuple[str, str]]:
+    return [(printable(n.name), printable(n.verdict)) for n in record.networks if n.verdict]
+
+
+def _why(record: ReportRecord) -> dict[str, Any]:
+    """Which of the explaining figures there are, and what cannot be drawn in them."""
+    lost = []
+    for network in record.networks:
+        spectrum = network.spectrum
+        if spectrum is not None and np.isneginf(spectrum.exponents).any():
+            count = int(np.isneginf(spectrum.exponents).sum())
+            lost.append(f"{printable(network.name)} has {count} of {len(spectrum.exponents)}")
+    return {
+        "spectrum": any(n.spectrum is not None for n in record.networks),
+        "singular": any(n.singular_values is not None for n in record.networks),
+        "autocorrelation": len(record.signal.autocorrelation) > 1,
+        "lost": "; ".join(lost),
+    }
+
+
+def _signal(signal: SignalRecord) -> list[tuple[str, str]]:
+    channels = [
+        f"{printable(name)} ({typographic(significant(float(mean), 3))}"
+        f" ± {typographic(significant(float(deviation), 3))})"
+        for name, mean, deviation in zip(
+            signal.channels[:12], signal.mean, signal.standard_deviation, strict=False
+        )
+    ]
+    if len(signal.channels) > 12:
+        channels.append(f"and {len(signal.channels) - 12} more")
+    sequences = "" if signal.num_sequences == 1 else f"{signal.num_sequences} sequences of "
+    entries = [
+        ("Name", signal.name),
+        ("Source", signal.source),
+        ("SHA-256", signal.sha256),
+        ("Length", f"{sequences}{signal.length} steps"),
+        ("Sampling", signal.sampling),
+        ("Scaling", signal.scaling),
+        ("Channels (mean ± spread)", ", ".join(channels)),
+        ("Licence", signal.licence),
+        ("Citation", signal.citation),
+    ]
+    return [(term, printable(text)) for term, text in entries if text]
+
+
+def _settings(settings: Any) -> list[tuple[str, str]]:
+    return [(printable(str(key)), printable(str(value))) for key, value in settings.items()]
+
+
+def _network_notes(network: NetworkRecord) -> dict[str, Any]:
+    curves = [
+        (
+            f"{_label(c.quantity)}, {c.origin}",
+            " ".join([*c.notes, f"Source: {c.source}." if c.source else ""]).strip(),
+        )
+        for c in network.curves
+    ]
+    facts = [
+        ("Family", network.family),
+        ("Description", network.description),
+        ("Size", f"{network.hidden_size} units, {network.state_size} state variables"),
+        ("Exponent × horizon", network.lyapunov_times_horizon),
+        ("Recall, all lags", _total(network)),
+    ]
+    spectrum = network.spectrum
+    if spectrum is not None:
+        rest = f"sum-rule residual {typographic(significant(spectrum.sum_rule_residual))} nats. "
+        facts.append(("Lyapunov spectrum", rest.capitalize() + " ".join(spectrum.notes)))
+    return {
+        "name": printable(network.name),
+        "warnings": [printable(text) for text in network.warnings],
+        "facts": [(term, printable(text)) for term, text in facts if text],
+        "curves": [(printable(term), printable(text)) for term, text in curves if text],
+        "settings": _settings(network.settings),
+    }
+
+
+def _total(network: NetworkRecord) -> str:
+    if math.isnan(network.recall_sum):
+        return ""
+    total = typographic(with_error(network.recall_sum, math.nan)[0])
+    return f"{total} steps, {typographic(significant(network.recall_per_unit))} per unit"
+
+
+def _lines(text: str) -> str:
+    """Program text: line ends stay, other control codes go."""
+    return "\n".join(printable(line) for line in str(text).expandtabs(4).split("\n"))

@@ -1,0 +1,132 @@
+"""What the page's script draws from: the record's curves, thinned and rounded, as plain JSON."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
+from echoic.reports.plots import DEFAULT_QUANTITY, value_range
+from echoic.reports.serialise import plain_numbers
+from echoic.reports.style import (
+    GREY_ON_DARK,
+    GREY_ON_LIGHT,
+    ON_DARK,
+    ON_LIGHT,
+    foremost,
+    printable,
+    threshold_of,
+)
+from echoic.reports.thinning import thinned
+
+# The page may weigh 6 MB and plotly takes 4.8 of them. A number takes about 8 bytes.
+_MOST_NUMBERS = 90_000
+_FEWEST_POINTS = 40
+
+
+def page_data(record: ReportRecord) -> dict[str, Any]:
+    """Everything that is drawn, as plain values."""
+    lags: list[list[int]] = []
+    most = _points_each(record)
+    return {
+        "horizon": record.horizon,
+        "max_lag": record.max_lag,
+        "coloured": list(foremost(record)),
+        "light": {"curves": ON_LIGHT, "grey": GREY_ON_LIGHT},
+        "dark": {"curves": ON_DARK, "grey": GREY_ON_DARK},
+        "quantities": _quantities(record),
+        "networks": [_network(network, most, lags) for network in record.networks],
+        "autocorrelation": _series(record.signal.autocorrelation, most),
+        "lags": lags,
+    }
+
+
+def island(record: ReportRecord) -> str:
+    """The data as text that may stand inside a ``script`` element, whatever the names in it."""
+    text = json.dumps(page_data(record), allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def choices(record: ReportRecord, panel: str) -> list[str]:
+    """The quantities of a panel that were measured, the default first."""
+    found = {
+        curve.quantity
+        for network in record.networks
+        for curve in network.curves
+        if curve.panel == panel and curve.origin != "reference"
+    }
+    order = [DEFAULT_QUANTITY[panel], *QUANTITIES, *sorted(found)]
+    return [name for name in dict.fromkeys(order) if name in found]
+
+
+def _points_each(record: ReportRecord) -> int:
+    curves = [curve for network in record.networks for curve in network.curves]
+    rows = sum(
+        1 + (curve.standard_error is not None) + (curve.floor is not None) for curve in curves
+    )
+    rows += sum(4 for _ in record.networks)
+    return max(_FEWEST_POINTS, _MOST_NUMBERS // max(1, rows))
+
+
+def _quantities(record: ReportRecord) -> dict[str, Any]:
+    found = {}
+    for panel in DEFAULT_QUANTITY:
+        for name in choices(record, panel):
+            about = QUANTITIES.get(name)
+            found[name] = {
+                "label": about.label if about else printable(name),
+                "unit": about.unit if about else "",
+                "panel": panel,
+                "threshold": threshold_of(record, name, panel),
+                "range": plain_numbers(value_range(record, panel, name)),
+            }
+    return found
+
+
+def _network(network: NetworkRecord, most: int, lags: list[list[int]]) -> dict[str, Any]:
+    spectrum = network.spectrum
+    return {
+        "name": printable(network.name),
+        "curves": [_curve(curve, most, lags) for curve in network.curves],
+        "exponents": None if spectrum is None else _series(spectrum.exponents, most),
+        "predicted": None
+        if spectrum is None or spectrum.predicted is None
+        else _series(spectrum.predicted, most),
+        "num_exponents": 0 if spectrum is None else spectrum.num_all,
+        "singular_values": None
+        if network.singular_values is None
+        else _series(network.singular_values, most),
+    }
+
+
+def _curve(curve: Curve, most: int, lags: list[list[int]]) -> dict[str, Any]:
+    horizon = curve.horizon
+    keep = () if horizon is None else (horizon.last, horizon.first_crossing, horizon.peak)
+    chosen = thinned(curve.lags, most, keep)
+    own = [int(lag) for lag in curve.lags[chosen]]
+    if own not in lags:
+        lags.append(own)
+    return {
+        "quantity": curve.quantity,
+        "origin": curve.origin,
+        "lags": lags.index(own),
+        "value": plain_numbers(np.asarray(curve.value)[chosen], 4),
+        "error": _part(curve.standard_error, chosen, 2),
+        "floor": _part(curve.floor, chosen, 3),
+    }
+
+
+def _part(values: np.ndarray | None, chosen: np.ndarray, digits: int) -> list[Any] | None:
+    return None if values is None else plain_numbers(np.asarray(values)[chosen], digits)
+
+
+def _series(values: np.ndarray, most: int) -> dict[str, Any]:
+    """Numbered values, from 0: an order or a lag, and how many there are in all."""
+    chosen = thinned(np.arange(len(values)), most)
+    return {
+        "index": chosen.tolist(),
+        "value": plain_numbers(np.asarray(values)[chosen], 4),
+        "count": len(values),
+    }
