@@ -34,9 +34,9 @@ def per_gate(
     if isinstance(initialiser, Mapping):
         for gate in initialiser:
             one_of(f"gate in {name}", gate, gates)
-        chosen = {gate: initialiser.get(gate, default[gate]) for gate in gates}
+        chosen: dict[str, Any] = {gate: initialiser.get(gate, default[gate]) for gate in gates}
     else:
-        chosen = dict.fromkeys(gates, initialiser)
+        chosen = {gate: initialiser for gate in gates}
     for gate, draw in chosen.items():
         if not callable(draw):
             raise ValueError(
