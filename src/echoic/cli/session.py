@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -49,7 +49,7 @@ class Session:
         )
         self._task = self._bar.add_task("", total=None)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Session":
         self._bar.start()
         return self
 

@@ -92,6 +92,7 @@ def intact(file: File, path: Path) -> bool:
 def verify(name: str, data_dir: str | Path | None = None) -> list[Found]:
     """Compare the files of a data set with their checksums; a missing one has no path."""
     known = entry(name)
+    folders(data_dir)
     try:
         located = locate(known, data_dir)
     except DataNotFoundError:
