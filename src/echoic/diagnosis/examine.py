@@ -1,5 +1,6 @@
 """One network under one signal: every measurement and prediction, gathered into a record."""
 
+import concurrent.futures
 import dataclasses
 import math
 import time
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import threadpoolctl
 
 from echoic.core.cell import AbstractCell, cast
 from echoic.core.estimate import Estimate
@@ -58,55 +60,90 @@ def examine(
 ) -> NetworkRecord:
     """Measure ``cell`` under ``values`` (b, t, m), in double precision."""
     started = time.perf_counter()
-    reach_key, exponent_key, recall_key, raw_key, fisher_key = jr.split(key, 5)
     with jax.enable_x64(True):
         cell = cast(cell, jnp.float64)
         xs = jnp.asarray(values)
         settle = settling_steps(plan.horizon, plan.max_lag, xs.shape[1])
-
-        notify("gain over the lag")
-        reaches = reach_curves(
-            cell,
-            xs,
-            max_lag=plan.max_lag,
-            starts=plan.effort.starts,
-            probes=plan.effort.probes,
-            burn_in=settle,
-            key=reach_key,
-            throw=False,
-        )
-        notify("Lyapunov exponents")
-        spectrum = _exponents(cell, xs, plan, settle, exponent_key)
-        notify("linear recall")
-        recalls = _recalls(cell, xs, plan, settle, recall_key, raw_key)
-        notify("Fisher memory")
-        fisher = fisher_memory(
-            cell,
-            xs,
-            max_lag=plan.max_lag,
-            end_times=plan.effort.end_times,
-            key=fisher_key,
-            throw=False,
-        )
-        notify("singular values")
-        singular = jacobian_singular_values(
-            cell, xs[:, : settle + plan.horizon], lag=plan.horizon, burn_in=settle, throw=False
-        )
-        prediction = predict(cell, np.arange(plan.max_lag + 1))
+        tasks = _tasks(cell, xs, plan, settle, key)
+        found = _side_by_side(tasks, notify)
         return _record(
             name=name,
             family=family or type(cell).__name__,
             description=description,
             cell=cell,
             plan=plan,
-            measured={**reaches, **recalls, "fisher_memory": fisher},
-            spectrum=spectrum,
-            prediction=prediction,
-            singular=singular,
+            measured={
+                **found["gain over the lag"],
+                "linear_recall": found["linear recall"],
+                "raw_recall": found["raw recall"],
+                "fisher_memory": found["Fisher memory"],
+            },
+            spectrum=found["Lyapunov exponents"],
+            prediction=predict(cell, np.arange(plan.max_lag + 1)),
+            singular=found["singular values"],
             snippets=snippets or {},
             seconds=time.perf_counter() - started,
             settle=settle,
         )
+
+
+def _tasks(
+    cell: AbstractCell, xs: jax.Array, plan: Plan, settle: int, key: jax.Array
+) -> dict[str, Callable[[], Any]]:
+    """The measurements, by the name of the stage that they are, the longest first."""
+    reach_key, exponent_key, recall_key, raw_key, fisher_key = jr.split(key, 5)
+    effort, max_lag = plan.effort, plan.max_lag
+    recall: dict[str, Any] = {
+        "max_lag": max_lag,
+        "burn_in": settle,
+        "steps": effort.recall_steps,
+        "throw": False,
+    }
+    return {
+        "Lyapunov exponents": lambda: _exponents(cell, xs, plan, settle, exponent_key),
+        "linear recall": lambda: linear_recall(cell, xs, key=recall_key, **recall),
+        "gain over the lag": lambda: reach_curves(
+            cell,
+            xs,
+            max_lag=max_lag,
+            starts=effort.starts,
+            probes=effort.probes,
+            burn_in=settle,
+            key=reach_key,
+            throw=False,
+        ),
+        "Fisher memory": lambda: fisher_memory(
+            cell, xs, max_lag=max_lag, end_times=effort.end_times, key=fisher_key, throw=False
+        ),
+        "raw recall": lambda: raw_recall(cell, xs, key=raw_key, **recall),
+        "singular values": lambda: jacobian_singular_values(
+            cell, xs[:, : settle + plan.horizon], lag=plan.horizon, burn_in=settle, throw=False
+        ),
+    }
+
+
+def _side_by_side(tasks: dict[str, Callable[[], Any]], notify: Notify) -> dict[str, Any]:
+    """Run the measurements in two threads.
+
+    Most of a first checkup is compilation, which keeps one core busy: two compile at a time. BLAS
+    must not bring threads of its own then: its waiting threads spin, and four of them on two cores
+    were seen to take ten times as long as one.
+    """
+
+    def run(stage: str) -> Any:
+        notify(stage)
+        # The precision is a setting of the thread.
+        with jax.enable_x64(True):
+            return jax.block_until_ready(tasks[stage]())
+
+    one_thread = threadpoolctl.threadpool_limits(1, user_api="blas")
+    with one_thread, concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+        futures = {stage: pool.submit(run, stage) for stage in tasks}
+        try:
+            return {stage: future.result() for stage, future in futures.items()}
+        finally:
+            for future in futures.values():
+                future.cancel()
 
 
 def _exponents(
@@ -124,26 +161,6 @@ def _exponents(
         key=key,
         throw=False,
     )
-
-
-def _recalls(
-    cell: AbstractCell,
-    xs: jax.Array,
-    plan: Plan,
-    settle: int,
-    recall_key: jax.Array,
-    raw_key: jax.Array,
-) -> dict[str, Estimate]:
-    options: dict[str, Any] = {
-        "max_lag": plan.max_lag,
-        "burn_in": settle,
-        "steps": plan.effort.recall_steps,
-        "throw": False,
-    }
-    return {
-        "linear_recall": linear_recall(cell, xs, key=recall_key, **options),
-        "raw_recall": raw_recall(cell, xs, key=raw_key, **options),
-    }
 
 
 def _record(
