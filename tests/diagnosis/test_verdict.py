@@ -1,7 +1,5 @@
 """The sentences say what the numbers say."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -29,9 +27,28 @@ def network(name, gain, recall, regime="edge"):
         curve("gradient_reach", "gain", gain, 0.05),
         curve("linear_recall", "information", recall, 0.1),
     )
-    fields = {field.name: None for field in dataclasses.fields(NetworkRecord)}
-    fields |= {"name": name, "curves": curves, "regime": regime, "verdict": f"{name} verdict."}
-    return NetworkRecord(**fields)
+    return NetworkRecord(
+        name=name,
+        family="elman",
+        description="",
+        hidden_size=4,
+        state_size=4,
+        num_parameters=24,
+        curves=curves,
+        spectrum=None,
+        regime=regime,
+        log_gain=float(np.log(gain[T])),
+        lyapunov_times_horizon="",
+        recall_sum=1.0,
+        recall_per_unit=0.25,
+        noise_gain=1.0,
+        noise_gain_kind="unknown",
+        singular_values=None,
+        verdict=f"{name} verdict.",
+        warnings=(),
+        seconds=0.0,
+        settings={},
+    )
 
 
 def falling(tau):

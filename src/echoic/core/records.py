@@ -91,7 +91,7 @@ class NetworkRecord:
 
     ``regime`` comes from ``log_gain``, the natural logarithm of the gradient reach at the wanted
     horizon. ``noise_gain`` is the state's variance per unit of state noise. ``recall_sum`` is the
-    linear recall added up over all lags from 1; ``recall_per_unit`` divides it by the units.
+    linear recall added up over the lags from 1 at which it stands above its noise floor; ``recall_per_unit`` divides it by the units.
     ``singular_values`` are the natural logarithms of the singular values of dh_t/dh_{t-T} at the
     wanted horizon T, largest first.
     """

@@ -79,7 +79,11 @@ def examine(
                 "fisher_memory": found["Fisher memory"],
             },
             spectrum=found["Lyapunov exponents"],
-            prediction=predict(cell, np.arange(plan.max_lag + 1)),
+            prediction=predict(
+                cell,
+                np.arange(plan.max_lag + 1),
+                noise_variance=float(found["Fisher memory"].settings["noise_variance"]),
+            ),
             singular=found["singular values"],
             snippets=snippets or {},
             seconds=time.perf_counter() - started,
@@ -186,7 +190,7 @@ def _record(
     exponents = np.asarray(spectrum.value)
     errors = np.asarray(spectrum.standard_error)
     fisher = measured["fisher_memory"]
-    recall_sum = float(np.nansum(recall.value[1:])) if recall is not None else math.nan
+    recall_sum = _sum_above_floor(recall) if recall is not None else math.nan
     asymptote = _asymptote(float(exponents[0]), gradient.lags)
     notes = [*spectrum.statuses.sentences, *structure_warnings(cell)]
     return NetworkRecord(
@@ -231,6 +235,18 @@ def _record(
         },
         snippets=snippets,
     )
+
+
+def _sum_above_floor(recall: Curve) -> float:
+    """Recall summed over the lags from 1 at which it stands above the noise.
+
+    The sum over all lags would add up thousands of small errors of either sign.
+    """
+    if np.isnan(recall.value).any():
+        return math.nan
+    floor = 0.0 if recall.floor is None else np.maximum(recall.floor, 0.0)
+    heard = np.where(recall.value > floor, recall.value, 0.0)
+    return float(heard[1:].sum())
 
 
 def _measured_curves(measured: dict[str, Estimate], plan: Plan) -> dict[str, Curve]:

@@ -12,6 +12,9 @@ from echoic.data.series import Series
 
 Scale = Literal["standardise"] | None
 
+# A quarter of a gigabyte: far more steps than any measurement of a text uses.
+_MOST_NUMBERS = 32_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
@@ -44,8 +47,11 @@ def prepare(inputs: Any, *, horizon: int, scale: Scale = "standardise", max_lag:
     complex or no numbers at all. Nothing is wrapped, padded or filled in.
     """
     series = inputs if isinstance(inputs, Series) else None
-    raw = series.values if series is not None else inputs
-    batch, warnings = _as_batch(raw, horizon)
+    notes = []
+    if series is not None:
+        series, notes = _affordable(series)
+    batch, warnings = _as_batch(inputs if series is None else series.values, horizon)
+    warnings = notes + warnings
     _refuse_unusable(batch)
     names = tuple(series.channels) if series is not None else tuple(map(str, range(batch.shape[2])))
     one_hot = _is_one_hot(batch)
@@ -88,6 +94,15 @@ def prepare(inputs: Any, *, horizon: int, scale: Scale = "standardise", max_lag:
         citation=series.citation if series is not None else "",
     )
     return Signal(values, record, one_hot, period, tuple(warnings))
+
+
+def _affordable(series: Series) -> tuple[Series, list[str]]:
+    """A text, whose one-hot vectors may take more memory than there is, cut to its beginning."""
+    most = _MOST_NUMBERS // len(series.channels)
+    if not series.one_hot or series.lengths[0] <= most:
+        return series, []
+    note = f"Only the first {most:,} of the text's {series.lengths[0]:,} characters are used."
+    return series[:most], [note]
 
 
 def autocorrelation(values: np.ndarray, max_lag: int) -> np.ndarray:

@@ -74,12 +74,16 @@ def reached(network: NetworkRecord, horizon: int) -> tuple[int, int]:
 
 
 def rank_key(network: NetworkRecord, horizon: int) -> tuple:
-    """Best first: reaching the horizon in gradient and signal, then how far, then how much."""
+    """Best first: who reaches the horizon with gradient and signal, with one of them, then how far.
+
+    Among those that reach it the larger recall there comes first.
+    """
     far, heard = reached(network, horizon)
     recall = network.curve("linear_recall")
     left = recall.at(horizon) if recall else 0.0
+    met = (far >= horizon) + (heard >= horizon)
     enough = min(far, heard, horizon)
-    return (-enough, -(0.0 if math.isnan(left) else left), -min(far, horizon), -min(heard, horizon))
+    return (-met, -enough, -(0.0 if math.isnan(left) else left), -far)
 
 
 def overall_verdict(networks: Sequence[NetworkRecord], horizon: int) -> str:
@@ -112,9 +116,9 @@ def _how_it_ends(network: NetworkRecord, horizon: int) -> str:
         return "gives no verdict"
     if min(far, heard) >= horizon:
         return "reaches it as well"
-    if far <= heard:
-        return f"fades after {far}"
-    return f"keeps its gradient for {far} steps and its signal for {_steps(heard)}"
+    if far < horizon and heard < horizon:
+        return f"fades after {_steps(max(min(far, heard), 0))}"
+    return f"keeps its gradient for {_steps(far)} and its signal for {_steps(heard)}"
 
 
 def _steps(last: int) -> str:
