@@ -8,10 +8,15 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from echoic.core.cell import AbstractCell, LinearForm, State, Step, flatten_state, without_law
+from echoic.core.cell import AbstractCell, LinearForm, State, Step, without_law
 from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
-from echoic.measure.fisher_driven import NOISE_SHARE, driven_curve, fisher_estimate, unit_direction
+from echoic.measure.fisher_driven import (
+    default_noise,
+    driven_curve,
+    fisher_estimate,
+    unit_direction,
+)
 from echoic.measure.noise import finite_root, stationary_root, whiten
 from echoic.measure.windows import Driven, burn_in_for, prepare, spread
 
@@ -52,7 +57,7 @@ def fisher_memory(
     - ``max_lag``: the largest lag; lag 0 is the newest input.
     - ``key``: draws the times, and probes of more than 8 channels; not needed for linear cells.
     - ``noise_variance``: eps. Default: (0.1 of the state's root mean square)^2 with ``inputs``,
-      1 without.
+      over at most 5,000 steps after the burn-in of the first 16 sequences; 1 without.
     - ``direction``: shape (m,), the signal's direction in channels, in units of their spread;
       taken to unit length.
     - ``end_times``: number of times averaged over at each lag, spread over ``max_lag`` steps of
@@ -180,8 +185,7 @@ def _linear(
         signals = (signals @ unit_direction(direction, channels, w.dtype))[:, None]
     if noise_variance is None and driven is not None:
         burn_in = burn_in_for(burn_in, max_lag, driven.inputs.shape[1])
-        power = _state_power(driven, jnp.asarray(burn_in, jnp.int32))
-        noise_variance = NOISE_SHARE**2 * power
+        noise_variance = default_noise(driven, burn_in)
     variance = jnp.asarray(1.0 if noise_variance is None else noise_variance, w.dtype)
     if steps is None:
         value, noise_gain, flags = _stationary_curve(w, signals, max_lag)
@@ -232,20 +236,3 @@ def _finite_curve(w, signals, max_lag: int, steps: Int[Array, ""]):
     _, value = jax.lax.scan(advance, whitened(signals), length=max_lag + 1)
     flags = jnp.where(jnp.all(jnp.isfinite(value)), 0, int(Status.NOT_FINITE))
     return value, jnp.mean(jnp.sum(root**2, axis=1)), flags
-
-
-@eqx.filter_jit
-def _state_power(driven: Driven, burn_in: Int[Array, ""]) -> Float[Array, ""]:
-    """The mean square of the state after the burn-in."""
-    cell = driven.cell
-
-    def one(xs):
-        def advance(state, x):
-            state = cell.step(state, x)
-            return state, jnp.mean(flatten_state(state)[0] ** 2)
-
-        return jax.lax.scan(advance, driven.state, xs)[1]
-
-    powers = jax.vmap(one)(driven.inputs)
-    kept = jnp.arange(powers.shape[1], dtype=jnp.int32) >= burn_in
-    return jnp.mean(powers, where=kept[None])

@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from echoic.core.cell import flatten_state
+from echoic.core.cell import AbstractCell, State, flatten_state
 from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.measure.frames import directions
@@ -17,6 +17,7 @@ from echoic.measure.noise import NoisyRun, push_noise
 from echoic.measure.windows import Driven, Windows, burn_in_for, place, spread
 
 NOISE_SHARE = 0.1  # default noise amplitude, as a share of the state's root mean square
+POWER_SEQUENCES, POWER_STEPS = 16, 5_000  # that the root mean square is taken over
 MOST_WINDOWS = 4
 MOST_DIRECTIONS = 8
 _SEPARATION_WANTED = 1e4  # roundings: information is then good to about four digits
@@ -32,6 +33,31 @@ def unit_direction(direction: Any, channels: int, dtype: Any) -> Float[Array, "m
     if not is_traced(length) and not 0 < float(length) < np.inf:
         raise ValueError(f"direction must be finite and not zero, got {direction!r}.")
     return vector / length
+
+
+def default_noise(driven: Driven, burn_in: int) -> Float[Array, ""]:
+    """The variance of noise that is a tenth of the state."""
+    some = driven.inputs[:POWER_SEQUENCES, : burn_in + POWER_STEPS]
+    burnt = jnp.asarray(burn_in, jnp.int32)
+    return NOISE_SHARE**2 * _state_power(driven.cell, some, driven.state, burnt)
+
+
+@eqx.filter_jit
+def _state_power(
+    cell: AbstractCell, inputs: Float[Array, "b t m"], state: State, burn_in: Int[Array, ""]
+) -> Float[Array, ""]:
+    """The mean square of the state after the burn-in."""
+
+    def one(xs):
+        def advance(now, x):
+            now = cell.step(now, x)
+            return now, jnp.mean(flatten_state(now)[0] ** 2)
+
+        return jax.lax.scan(advance, state, xs)[1]
+
+    powers = jax.vmap(one)(inputs)
+    kept = jnp.arange(powers.shape[1], dtype=jnp.int32) >= burn_in
+    return jnp.mean(powers, where=kept[None])
 
 
 def driven_curve(
@@ -75,10 +101,10 @@ def driven_curve(
         run = push_noise(*arguments, burn_in + span, max_lag, "qr")
         wanted_separation = wanted_separation**2
     curve = _summary(run, starts, places, burn_in, wanted_separation, count)
-    value, error, power, noise_gain, input_gain, flags = curve
-    variance = jnp.asarray(
-        NOISE_SHARE**2 * power if noise_variance is None else noise_variance, dtype
-    )
+    value, error, noise_gain, input_gain, flags = curve
+    if noise_variance is None:
+        noise_variance = default_noise(driven, burn_in)
+    variance = jnp.asarray(noise_variance, dtype)
     flags = flags | (int(Status.SHORT_SERIES) if room < wanted else 0)
     settings = {
         "max_lag": max_lag,
@@ -148,8 +174,7 @@ def _summary(
     flags += jnp.where(growth > jnp.log(_GROWS), int(Status.UNSTABLE), 0)
     flags += jnp.where(finite, 0, int(Status.NOT_FINITE))
     injected = jnp.take_along_axis(run.injected, starts, axis=1)
-    power = jnp.mean(run.power[:, burn_in:])
-    return value, error, power, jnp.mean(measured), jnp.mean(injected), flags
+    return value, error, jnp.mean(measured), jnp.mean(injected), flags
 
 
 def fisher_estimate(

@@ -46,8 +46,14 @@ class Whitened(NamedTuple):
 
 
 def join(root: Matrix, added: Matrix) -> Matrix:
-    """A lower-triangular root of ``root root' + added added'``."""
-    return jnp.linalg.qr(jnp.concatenate([root, added], axis=1).T, mode="r").T
+    """The lower-triangular root, positive on its diagonal, of ``root root' + added added'``."""
+    r = jnp.linalg.qr(jnp.concatenate([root, added], axis=1).T, mode="r")
+    return r.T * _signs(r)[None]
+
+
+def _signs(r: Matrix) -> Float[Array, "n"]:
+    """A root is unique up to these; two that differ in them must not be mixed."""
+    return jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(r.dtype)
 
 
 def stationary_root(w: Matrix) -> Root:
@@ -105,6 +111,7 @@ def whiten(w: Matrix, root: Matrix) -> Whitened:
     size = w.shape[0]
     stacked = jnp.concatenate([w @ root, jnp.eye(size, dtype=w.dtype)], axis=1).T
     q, r = jnp.linalg.qr(stacked)
+    q = q * _signs(r)[None]
     defect = jnp.max(jnp.abs(1 - (_row_lengths(r.T) / _row_lengths(root)) ** 2))
     return Whitened(q[:size].T, q[size:].T, root, defect)
 
@@ -113,15 +120,13 @@ class NoisyRun(NamedTuple):
     """What is known along a driven trajectory. Axes: windows, then time or start.
 
     ``information`` is ``||L^-1 dh_{s+k}/dx_s||^2`` for each start s and lag k; ``injected``
-    is ``||dh_s/dx_s||^2``; ``noise`` is trace(C)/n at each time; ``power`` is the mean square of
-    the state. ``separation`` is the smallest share of a coordinate's variance that the
-    coordinates before it leave unexplained.
+    is ``||dh_s/dx_s||^2``; ``noise`` is trace(C)/n at each time. ``separation`` is the smallest
+    share of a coordinate's variance that the coordinates before it leave unexplained.
     """
 
     information: Float[Array, "r e k"]
     injected: Float[Array, "r t"]
     noise: Float[Array, "r t"]
-    power: Float[Array, "r t"]
     separation: Float[Array, ""]
 
 
@@ -152,13 +157,11 @@ def push_noise(
             old = jnp.einsum("ij,jeq->ieq", pushed, signals)
             new = jnp.where(begins, injected[:, None, :], old).reshape(root.shape[0], -1)
             signals = solve_triangular(root, new, lower=True).reshape(signals.shape)
-            vector, _ = flatten_state(state)
             rows = _row_lengths(root)
             facts = (
                 jnp.mean(jnp.sum(signals**2, axis=0), axis=1),
                 jnp.mean(jnp.sum(injected**2, axis=0)),
                 jnp.mean(rows**2),
-                jnp.mean(vector**2),
                 jnp.min(jnp.abs(jnp.diagonal(root)) / rows) ** 2,
             )
             return (state, root, signals), facts

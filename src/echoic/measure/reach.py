@@ -180,7 +180,8 @@ def coherent_reach(
     **Returns:** an `Estimate` over the lags. The standard error is a jackknife over windows, with
     the error from probes added. Details: ``floor`` (the root of two standard errors of the square:
     smaller values cannot be told from 0), ``average_floor`` (``G / sqrt(B)``, where the norm of the
-    plain average would stop falling), ``log_value``, ``lag``.
+    plain average would stop falling), ``square`` (the unbiased square with its sign: what to average
+    over runs), ``log_value``, ``lag``.
 
     **When the number misleads:** below its floor; and with fewer than three windows it has no
     error.
@@ -325,6 +326,7 @@ def _coherent_curve(lengths: Lengths, groups: int) -> Curve:
     details = {
         "floor": _scaled(shift, jnp.sqrt(2 * error)),
         "average_floor": jnp.exp(log_gain) / groups**0.5,
+        "square": jnp.sign(square) * _scaled(2 * shift, jnp.abs(square)),
         "log_value": log_value,
         "lag": jnp.arange(square.size),
     }
