@@ -208,3 +208,62 @@ def report(num_networks=12, *, horizon=250, max_lag=2000, units=128, seed=0):
             "The input repeats itself <b>every</b> 250 steps & more.",
         ),
     )
+
+
+def broken():
+    """A record in which hardly anything is known: NaN curves, no spectrum, odd names, lag 1."""
+    lags = np.arange(2)
+    unknown = np.full(2, np.nan)
+    curves = (
+        Curve(
+            "gradient_reach",
+            "gain",
+            "measured",
+            lags,
+            unknown,
+            unknown,
+            unknown,
+            Horizon(0.05, -1, 0, 0, False),
+        ),
+        Curve("linear_recall", "information", "measured", lags, np.array([np.inf, -np.inf])),
+        Curve("</script><b>", "information", "measured", lags, np.array([0.5, 0.2])),
+        Curve("input_reach", "gain", "measured", np.arange(0), np.zeros(0)),
+    )
+    nothing = NetworkRecord(
+        name="%{x} <b>{{7*7}}</b> \x1b[31m \u202e \ud800 --> ]]>",
+        family="",
+        description="",
+        hidden_size=1,
+        state_size=1,
+        num_parameters=0,
+        curves=curves,
+        spectrum=Spectrum(np.zeros(0), np.zeros(0)),
+        regime=None,
+        log_gain=np.nan,
+        lyapunov_times_horizon="unknown",
+        recall_sum=np.nan,
+        recall_per_unit=np.nan,
+        noise_gain=np.inf,
+        noise_gain_kind="unknown",
+        singular_values=np.array([-np.inf]),
+        verdict="",
+        warnings=("The trajectory left the finite numbers.",),
+        seconds=0.0,
+        settings={},
+        snippets={"JAX\x07": "cell = 1  # </pre><script>alert(3)</script>\n"},
+    )
+    return ReportRecord(
+        horizon=1,
+        max_lag=1,
+        verdict="",
+        networks=(nothing,),
+        signal=SignalRecord("", "", "", 0, 0, (), "", "", np.zeros(0), np.zeros(0), np.zeros(0)),
+        thresholds={},
+        settings={},
+        versions={},
+        machine="",
+        created="",
+        command="",
+        seconds=0.0,
+        citations={},
+    )

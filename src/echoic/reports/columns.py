@@ -162,7 +162,7 @@ def _rest(record: ReportRecord) -> list[Column]:
             ("largest", "exponent"),
             "Largest Lyapunov exponent lambda_1, ± one standard error: the growth rate of a small"
             " perturbation over many steps. Below 0 memory fades, above 0 the network is chaotic."
-            " Alone it misleads: a chain has -inf and yet carries as many steps as it has units.",
+            " Alone it misleads: a chain has −∞ and yet carries as many steps as it has units.",
             "nats per step",
             _exponent,
         ),

@@ -18,6 +18,7 @@ from echoic.reports.style import (
     aligned,
     horizon_text,
     is_decimal,
+    mathematical,
     printable,
     significant,
     typographic,
@@ -78,7 +79,7 @@ def table(record: ReportRecord) -> list[dict[str, Any]]:
         {
             "key": column.key,
             "heading": [printable(line) for line in column.heading if line],
-            "definition": column.definition.replace(">=", "≥"),
+            "definition": mathematical(column.definition),
             "unit": column.unit,
             "numeric": column.numeric,
             "cells": _numbers(column) if column.numeric else _words_of(column),
@@ -156,7 +157,9 @@ def _panels(record: ReportRecord) -> list[dict[str, Any]]:
                 {
                     "key": name,
                     "label": _label(name),
-                    "definition": QUANTITIES[name].definition if name in QUANTITIES else "",
+                    "definition": mathematical(QUANTITIES[name].definition)
+                    if name in QUANTITIES
+                    else "",
                 }
                 for name in choices(record, panel)
             ],
@@ -180,7 +183,13 @@ def _curve_words(record: ReportRecord, panel: str) -> str:
 
 
 def _label(quantity: str) -> str:
-    return QUANTITIES[quantity].label if quantity in QUANTITIES else printable(quantity)
+    about = QUANTITIES.get(quantity)
+    return printable(quantity) if about is None else mathematical(about.label)
+
+
+def _definition(quantity: str) -> str:
+    about = QUANTITIES.get(quantity)
+    return "" if about is None else mathematical(about.definition)
 
 
 def _words(record: ReportRecord) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
-from echoic.reports.plots import DEFAULT_QUANTITY, value_range
+from echoic.reports.scales import DEFAULT_QUANTITY, level_of, value_range
 from echoic.reports.serialise import plain_numbers
 from echoic.reports.style import (
     GREY_ON_DARK,
@@ -14,8 +14,8 @@ from echoic.reports.style import (
     ON_DARK,
     ON_LIGHT,
     foremost,
+    mathematical,
     printable,
-    threshold_of,
 )
 from echoic.reports.thinning import thinned
 
@@ -76,13 +76,17 @@ def _quantities(record: ReportRecord) -> dict[str, Any]:
         for name in choices(record, panel):
             about = QUANTITIES.get(name)
             found[name] = {
-                "label": about.label if about else printable(name),
+                "label": mathematical(about.label) if about else printable(name),
                 "unit": about.unit if about else "",
                 "panel": panel,
-                "threshold": threshold_of(record, name, panel),
+                "threshold": _rounded(level_of(record, name, panel)),
                 "range": plain_numbers(value_range(record, panel, name)),
             }
     return found
+
+
+def _rounded(level: float | None) -> float | None:
+    return None if level is None else float(f"{level:.3g}")
 
 
 def _network(network: NetworkRecord, most: int, lags: list[list[int]]) -> dict[str, Any]:

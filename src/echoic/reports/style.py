@@ -1,6 +1,7 @@
 """How every report looks: colours, marks, words and numbers, the same on screen and on paper."""
 
 import math
+import re
 import unicodedata
 
 from echoic.core.records import Curve, Horizon, Regime, ReportRecord
@@ -38,16 +39,6 @@ def foremost(record: ReportRecord, most: int = 5) -> tuple[int, ...]:
     """Which networks are drawn in colour: all of a few, else the best three and the worst."""
     count = len(record.networks)
     return tuple(range(count)) if count <= most else (0, 1, 2, count - 1)
-
-
-def threshold_of(record: ReportRecord, quantity: str, panel: str) -> float | None:
-    """The level at which a curve of that quantity counts as ended, if the record states it."""
-    for network in record.networks:
-        curve = network.curve(quantity)
-        if curve is not None and curve.horizon is not None:
-            return curve.horizon.threshold
-    name = {"fisher_memory": "fisher"}.get(quantity, "gain" if panel == "gain" else "recall")
-    return record.thresholds.get(quantity, record.thresholds.get(name))
 
 
 def printable(text: str) -> str:
@@ -198,3 +189,22 @@ def typographic(number: str) -> str:
     if letter and mantissa.lstrip("-").replace(".", "").isdigit():
         number = f"{mantissa} × 10{str(int(exponent)).translate(_RAISED)}"
     return number.replace("-", "−").replace(">=", "≥").replace("inf", "∞")
+
+
+_LOWERED = str.maketrans("0123456789-kt", "₀₁₂₃₄₅₆₇₈₉₋ₖₜ")
+
+
+def mathematical(text: str) -> str:
+    """A definition as type sets it, from the plain letters of the records.
+
+    ??? example
+        >>> mathematical("dh_t/dh_{t-k}, sqrt(rho_k / rho_0), exp(lambda_1 k)")
+        '∂hₜ/∂hₜ₋ₖ, sqrt(ρₖ / ρ₀), exp(λ₁ k)'
+    """
+    text = re.sub(r"_\{([-\dkt]+)\}|_([\dkt])\b", _lower, text)
+    text = re.sub(r"\bd(?=[hx][ₜₖ])", "∂", text)
+    return re.sub(r"\blambda", "λ", re.sub(r"\brho(?=[ₜₖ₀])", "ρ", text)).replace(">=", "≥")
+
+
+def _lower(found: re.Match[str]) -> str:
+    return (found[1] or found[2]).translate(_LOWERED)

@@ -1,10 +1,12 @@
 """The report in the terminal: verdict, table, sparklines, warnings, in the page's order."""
 
+import dataclasses
 import io
 import os
+from collections.abc import Iterator
 
 import numpy as np
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -78,19 +80,22 @@ class TerminalReport:
         self.record = record
         self.location = location
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[Text | Table | Group]:
         width = options.max_width
         plain = not _draws(options.encoding)
+        record = _in_ascii(self.record) if plain else self.record
         # A measure of 72 letters reads well; a wide terminal does not stretch it.
-        yield from Text(printable(self.record.verdict), "bold").wrap(console, min(72, width))
+        yield from Text(printable(record.verdict), "bold").wrap(console, min(72, width))
         yield Text("")
-        if self.record.networks:
-            yield _table(self.record, width, plain)
-            if width < _NARROW and any(n.spectrum is not None for n in self.record.networks):
+        if record.networks:
+            yield _table(record, width, plain)
+            if width < _NARROW and any(n.spectrum is not None for n in record.networks):
                 yield Text("(4): the standard error, in units of the last digit.", style="dim")
             yield Text("")
-            yield _sparklines(self.record, width, plain)
-        yield from _warnings(self.record, console, width)
+            yield _sparklines(record, width, plain)
+        yield from _warnings(record, console, width, plain)
         if self.location is not None:
             yield Text(f"Report: {printable(os.fspath(self.location))}", overflow="fold")
 
@@ -102,6 +107,29 @@ def _draws(encoding: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _in_ascii(record: ReportRecord) -> ReportRecord:
+    """The record's words in letters that every terminal has."""
+
+    def plain(text: str) -> str:
+        return printable(text).replace("…", "~").encode("ascii", "replace").decode()
+
+    networks = tuple(
+        dataclasses.replace(n, name=plain(n.name), warnings=tuple(map(plain, n.warnings)))
+        for n in record.networks
+    )
+    return dataclasses.replace(
+        record,
+        networks=networks,
+        verdict=plain(record.verdict),
+        warnings=tuple(map(plain, record.warnings)),
+    )
+
+
+def _short(text: str, most: int, plain: bool) -> str:
+    text = shortened(text, most)
+    return text.replace("…", "~") if plain else text
 
 
 def _table(record: ReportRecord, width: int, plain: bool) -> Table:
@@ -124,7 +152,7 @@ def _table(record: ReportRecord, width: int, plain: bool) -> Table:
             text = texts[column.key][i]
             style = _REGIME_STYLES.get(network.regime or "", "") if column.key == "regime" else ""
             if column.key == "name":
-                text = shortened(text, name_width)
+                text = _short(text, name_width, plain)
             cells.append(Text(text, style=style))
         table.add_row(*cells)
     return table
@@ -209,7 +237,7 @@ def _sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
     for _, word in pairs:
         table.add_column(Text(word), width=cells, no_wrap=True)
     for network in shown:
-        line: list[Text] = [Text(shortened(network.name, room))]
+        line: list[Text] = [Text(_short(network.name, room, plain))]
         for quantity, word in pairs:
             curve = network.curve(quantity)
             line.append(
@@ -257,10 +285,12 @@ def sparkline(curve: Curve, cells: int = 24, plain: bool = False, logarithmic: b
     return "".join(" " if np.isnan(s) else blocks[round(float(s))] for s in steps)
 
 
-def _warnings(record: ReportRecord, console: Console, width: int) -> RenderResult:
+def _warnings(record: ReportRecord, console: Console, width: int, plain: bool) -> Iterator[Text]:
     lines = [printable(text) for text in record.warnings]
     for network in record.networks:
-        lines += [f"{shortened(network.name, 40)}: {printable(text)}" for text in network.warnings]
+        lines += [
+            f"{_short(network.name, 40, plain)}: {printable(text)}" for text in network.warnings
+        ]
     if not lines:
         return
     yield Text("Warnings", style="bold")

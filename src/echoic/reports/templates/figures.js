@@ -176,7 +176,8 @@ function nameCurves(data, made, box, drawn, view, about, logarithmic) {
   const pixel = toPixels(box, made.xaxis, made.yaxis);
   const inside = ([x, y]) => x >= box.plot.left && x <= box.plot.left + box.plot.width
     && y >= box.plot.top && y <= box.plot.top + box.plot.height;
-  const bottom = logarithmic ? 10 ** made.yaxis.range[0] : about.threshold || 0;
+  const lowest = (one) => logarithmic ? 10 ** made.yaxis.range[0]
+    : about.threshold !== null ? about.threshold : 0.05 * (one.y.find((value) => value !== null) || 0);
   const paths = drawn.named.map((one) => along(one, pixel));
   const ink = [];
   paths.forEach((path, i) => {
@@ -194,7 +195,7 @@ function nameCurves(data, made, box, drawn, view, about, logarithmic) {
   const tails = [], sizes = [], names = [];
   drawn.named.forEach((one, i) => {
     if (!one.name) return;
-    const tail = tailOf(paths[i], inside, pixel(1, Math.max(bottom, 1e-9))[1]);
+    const tail = tailOf(paths[i], inside, pixel(1, lowest(one))[1]);
     if (!tail.length) return;
     const text = shortened(one.name, view.small ? 24 : 32);
     tails.push(tail); names.push({ text, colour: one.colour });
