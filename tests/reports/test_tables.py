@@ -38,7 +38,7 @@ def test_at_80_columns_all_that_matters_is_there(record):
     assert ">= 2000" in text
     assert "grows" in text
     wide = reports.to_text(record, 200)
-    assert "-0.0040 ±0.0004" in wide
+    assert "-0.0040 ± 0.0004" in wide
     assert "Fisher" in wide
     assert "coherent" not in text
 
@@ -65,9 +65,9 @@ def test_a_terminal_without_unicode_gets_ascii(record):
     stream.flush()
     text = stream.buffer.getvalue().decode("ascii")
     assert "v fading" in text
-    assert "-0.0040 +-0.0004" in text
+    assert "-0.0040 +- 0.0004" in text
     assert text.startswith("?~")
-    assert "LSTM, forget bias 1 with a name~" in text
+    assert "LSTM, forget bias 1 with a name that is~: Predictions" in text
 
 
 def test_hostile_names_stay_text(record, broken):

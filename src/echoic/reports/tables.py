@@ -182,7 +182,7 @@ def _texts(column: Column, plain: bool, short: bool) -> list[str]:
             value + bracket.ljust(widest) if bracket or is_decimal(value.strip()) else value
             for value, bracket in zip(values, brackets, strict=True)
         ]
-    sign = "+-" if plain else "±"
+    sign = " +- " if plain else " ± "
     spread = aligned(errors)
     widest = max(map(len, spread))
     return [
