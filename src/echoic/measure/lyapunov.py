@@ -13,15 +13,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
 from echoic.core.checks import at_least, is_traced, sequences
 from echoic.core.estimate import Estimate, Settings, Status
-from echoic.core.linalg import log_abs, log_abs_det, random_frame
-from echoic.core.tangent import linearise
-from echoic.measure.orthogonalise import balance, log_volume, spread, triangularise
+from echoic.core.linalg import random_frame
+from echoic.measure.tangent_run import (
+    ALLOWED_LOSS,
+    Clock,
+    Sequence,
+    begin_run,
+    compiled_tangent_loop,
+    control_for,
+    tangent_loop,
+)
 
-_LONGEST_INTERVAL = 64
 _PILOT_STEPS = 64
-# Losing a third of the digits between two factorisations leaves the exponents at rounding level;
-# losing half of them asks for a rerun with a shorter interval.
-_WANTED_LOSS, _ALLOWED_LOSS = 0.38, 0.47
 
 
 def lyapunov_spectrum(
@@ -110,12 +113,12 @@ def lyapunov_spectrum(
     if orthogonalise_every != "auto":
         at_least("orthogonalise_every", orthogonalise_every, 1)
     if resume is None:
-        frame = jnp.broadcast_to(random_frame(key, n, k, dtype), (first.vector.shape[0], n, k))
+        frame = _frames(key, first.vector.shape[0], n, k, dtype)
     else:
         frame = resume.details["final_frame"]
         k = frame.shape[2]
     plan = _Plan(burn_in, steps, num_blocks, k == n)
-    begin = _begin(first.state, frame, num_blocks)
+    begin = begin_run(first.state, frame, num_blocks)
     traced = is_traced(cell, inputs, begin)
     run = _run_traced if traced else _run_with_search
     found, chosen = run(cell, inputs, begin, plan, orthogonalise_every)
@@ -130,7 +133,7 @@ def lyapunov_spectrum(
         batch=frame.shape[0],
         dtype=str(dtype),
     )
-    value, error, status, details = _summarise(found, begin, plan)
+    value, error, status, details = _summarise(found, plan)
     estimate = Estimate(value, error, status, settings, details)
     return estimate.throw(Status.NOT_FINITE) if throw else estimate
 
@@ -156,7 +159,7 @@ class _Plan(NamedTuple):
 
     def warm_up_ends(self, total: int) -> np.ndarray:
         """The same for the warm-up, whose blocks serve the checks only."""
-        cuts = np.unique(np.linspace(0, total, min(8, self.num_blocks) + 1).astype(int))[1:]
+        cuts = np.unique(np.linspace(0, total, min(4, self.num_blocks) + 1).astype(int))[1:]
         return np.pad(cuts, (0, self.num_blocks - len(cuts)), constant_values=total + 1)
 
 
@@ -166,42 +169,6 @@ class _Chosen(NamedTuple):
     interval: int
     balanced: bool
     reruns: int
-
-
-class _Sequence(NamedTuple):
-    """What the loop carries for one input sequence."""
-
-    state: State
-    frame: Float[Array, "n k"]
-    volume: Float[Array, "k"]
-    history: Float[Array, "blocks k"]
-    dead: Array
-    finite: Array
-    segment: Float[Array, ""]  # growth of the whole volume since the last factorisation
-    log_det: Float[Array, ""]  # the same from the Jacobians
-    residual: Float[Array, ""]
-
-
-class _Clock(NamedTuple):
-    """What the loop carries for all sequences together."""
-
-    block: Array
-    since: Array  # steps since the last factorisation
-    interval: Array
-    rate: Array  # digits lost a step, a fading maximum
-    spread: Array
-    checking: Array
-    checked: Array
-
-
-class _Control(NamedTuple):
-    """What a run is told; arrays, so that another choice compiles nothing."""
-
-    ends: Array
-    interval: Array
-    adapting: Array
-    measuring: Array
-    check_every: Array
 
 
 def _prepare(cell, inputs, state, steps, burn_in, resume):
@@ -244,148 +211,18 @@ def _prepare(cell, inputs, state, steps, burn_in, resume):
     return cell, inputs, _First(states, vectors), steps, burn_in
 
 
-def _begin(state: State, frame: Float[Array, "b n k"], num_blocks: int) -> _Sequence:
-    batch, _, k = frame.shape
-    zero = jnp.zeros(batch, frame.dtype)
-    return _Sequence(
-        state=state,
-        frame=frame,
-        volume=jnp.zeros((batch, k), frame.dtype),
-        history=jnp.zeros((batch, num_blocks, k), frame.dtype),
-        dead=jnp.zeros((batch, k), bool),
-        finite=jnp.ones(batch, bool),
-        segment=zero,
-        log_det=zero,
-        residual=zero,
-    )
-
-
-def _advance(cell: AbstractCell, x: Any, old: _Sequence, clock: _Clock, control: _Control, due, end, balanced):
-    """One step of one sequence: push the frame, factorise it if that is ``due``."""
-    n, k = old.frame.shape
-    state, push = linearise(cell, old.state, x)
-    push_all = jax.vmap(push, in_axes=1, out_axes=1)
-    none = jnp.zeros(k, old.frame.dtype)
-
-    def factorised(a):
-        frame, upper = triangularise(a)
-        gained = log_abs(jnp.diagonal(upper))
-        return frame, gained, spread(a, gained)
-
-    frame, before = old.frame, none
-    if balanced:
-        frame, upper = balance(push, frame)
-        before = log_abs(jnp.diagonal(upper))
-    frame = push_all(frame)
-    frame, gained, lost = jax.lax.cond(due, factorised, lambda f: (f, none, none.sum()), frame)
-    gained = gained + before
-    volume = jax.lax.cond(end & control.measuring, log_volume, lambda _: old.volume, frame)
-
-    log_det, segment, residual = old.log_det, old.segment, old.residual
-    if k == n:
-        eye = jnp.eye(n, dtype=frame.dtype)
-        log_det = log_det + jax.lax.cond(
-            clock.checking, lambda: log_abs_det(push_all(eye)), lambda: none.sum()
-        )
-        segment = segment + jnp.sum(gained)
-        agree = (segment == -jnp.inf) & (log_det == -jnp.inf)
-        miss = jnp.where(due & clock.checking & ~agree, jnp.abs(segment - log_det), 0)
-        residual = residual + miss
-        segment, log_det = jnp.where(due, 0, segment), jnp.where(due, 0, log_det)
-    finite = jnp.all(jnp.isfinite(flatten_state(state)[0]))
-    if x is not None:
-        finite = finite & jnp.all(jnp.isfinite(x))
-    new = _Sequence(
-        state=state,
-        frame=frame,
-        volume=volume,
-        history=old.history.at[clock.block].add(gained + (volume - old.volume)),
-        dead=old.dead | (gained == -jnp.inf),
-        finite=old.finite & finite,
-        segment=segment,
-        log_det=log_det,
-        residual=residual,
-    )
-    return new, lost
-
-
-def _loop(cell, inputs, begin: _Sequence, control: _Control, first, last, adaptive: bool, balanced: bool):
-    """Run from step ``first`` to ``last``; both may be traced."""
-    dtype = begin.frame.dtype
-    wanted = -_WANTED_LOSS * math.log(jnp.finfo(dtype).eps)
-
-    def body(t, carry):
-        old, clock = carry
-        end = control.ends[clock.block] == t + 1
-        due = end | (clock.since + 1 >= clock.interval)
-        x = None if inputs is None else jax.lax.dynamic_index_in_dim(inputs, t, 1, False)
-
-        def one(x, old):
-            # No sequence tells another when to factorise: the flags are closed over, so that
-            # they stay scalars and the conditionals conditionals under vmap.
-            return _advance(cell, x, old, clock, control, due, end, balanced)
-
-        new, lost = jax.vmap(one)(x, old)
-        interval, rate, worst = clock.interval, clock.rate, clock.spread
-        if adaptive:
-            lost = jnp.max(lost)
-            now = lost / (clock.since + 1).astype(dtype)
-            rate = jnp.where(due, jnp.maximum(now, 0.9 * rate), rate)
-            longest = jnp.minimum(2 * interval, _LONGEST_INTERVAL)
-            fitting = jnp.floor(wanted / jnp.maximum(rate, wanted / _LONGEST_INTERVAL))
-            fitting = jnp.clip(fitting.astype(jnp.int32), 1, longest)
-            interval = jnp.where(due & control.adapting, fitting, interval)
-            worst = jnp.maximum(worst, lost)
-        new_block = clock.block + end
-        clock = _Clock(
-            block=new_block,
-            since=jnp.where(due, 0, clock.since + 1),
-            interval=interval,
-            rate=rate,
-            spread=worst,
-            checking=jnp.where(
-                end, new_block % control.check_every == 0, clock.checking & ~due
-            ),
-            checked=clock.checked + clock.checking,
-        )
-        return new, clock
-
-    volume = jax.lax.cond(
-        control.measuring, jax.vmap(log_volume), lambda _: begin.volume, begin.frame
-    )
-    zero = jnp.zeros((), jnp.int32)
-    clock = _Clock(
-        block=zero,
-        since=zero,
-        interval=control.interval,
-        rate=jnp.zeros((), dtype),
-        spread=jnp.zeros((), dtype),
-        checking=jnp.array(True),
-        checked=zero,
-    )
-    return jax.lax.fori_loop(first, last, body, (begin._replace(volume=volume), clock))
-
-
-_compiled_loop = eqx.filter_jit(_loop)
-
-
-def _control(ends, interval, *, adapting=False, measuring=True, check_every=1):
-    return _Control(
-        ends=jnp.asarray(ends, jnp.int32),
-        interval=jnp.asarray(interval, jnp.int32),
-        adapting=jnp.asarray(adapting),
-        measuring=jnp.asarray(measuring),
-        check_every=jnp.asarray(check_every, jnp.int32),
-    )
+@eqx.filter_jit
+def _frames(key, batch: int, n: int, k: int, dtype) -> Float[Array, "b n k"]:
+    return jnp.broadcast_to(random_frame(key, n, k, dtype), (batch, n, k))
 
 
 def _check_every(plan: _Plan, interval: int) -> int:
-    """Check the sum rule on about a twentieth of the steps, in the first segment of blocks."""
-    checks = min(max(plan.steps // (20 * interval), 1), plan.num_blocks)
+    """Check the sum rule on about 1 step in 40, in the first segment of some blocks."""
+    checks = min(max(plan.steps // (40 * interval), 1), plan.num_blocks)
     return math.ceil(plan.num_blocks / checks)
 
 
-def _reset(run: _Sequence, begin: _Sequence) -> _Sequence:
+def _reset(run: Sequence, begin: Sequence) -> Sequence:
     """Go on where a warm-up ended: its state and frame, its dead directions, nothing counted."""
     return begin._replace(state=run.state, frame=run.frame, dead=run.dead, finite=run.finite)
 
@@ -394,11 +231,11 @@ def _run_traced(cell, inputs, begin, plan, every):
     interval = 1 if every == "auto" else every
     last = plan.burn_in + plan.steps
     if plan.burn_in:
-        control = _control(plan.warm_up_ends(plan.burn_in), interval, measuring=False)
-        warm, _ = _loop(cell, inputs, begin, control, 0, plan.burn_in, False, False)
+        control = control_for(plan.warm_up_ends(plan.burn_in), interval, measuring=False)
+        warm, _ = tangent_loop(cell, inputs, begin, control, 0, plan.burn_in, False, False)
         begin = _reset(warm, begin)
-    control = _control(plan.ends(), interval, check_every=_check_every(plan, interval))
-    found = _loop(cell, inputs, begin, control, plan.burn_in, last, False, False)
+    control = control_for(plan.ends(), interval, check_every=_check_every(plan, interval))
+    found = tangent_loop(cell, inputs, begin, control, plan.burn_in, last, False, False)
     return found, _Chosen(interval, False, 0)
 
 
@@ -409,53 +246,62 @@ def _run_with_search(cell, inputs, begin, plan, every):
     pilot = plan.burn_in if plan.burn_in else min(_PILOT_STEPS, plan.steps)
 
     def run(begin, control, first, last, balanced=False):
-        bounds = jnp.asarray(first, jnp.int32), jnp.asarray(last, jnp.int32)
-        return _compiled_loop(cell, inputs, begin, control, *bounds, True, balanced)
+        bounds = np.asarray(first, np.int32), np.asarray(last, np.int32)
+        return compiled_tangent_loop(cell, inputs, begin, control, *bounds, True, balanced)
 
     interval, balanced = 1 if searching else every, False
     if searching or plan.burn_in:
         ends = plan.warm_up_ends(pilot)
-        control = _control(ends, interval, adapting=searching, measuring=False)
+        control = control_for(ends, interval, adapting=searching, measuring=False)
         warm, clock = run(begin, control, 0, pilot)
+        if is_traced(clock):  # the step function closes over a tracer
+            return _run_traced(cell, inputs, begin, plan, every)
         if plan.burn_in:
             begin = _reset(warm, begin)
         interval = int(clock.interval)
         balanced = interval == 1 and _per_step(warm, clock) > 0.1 * math.sqrt(eps)
 
-    for reruns in range(6):
-        control = _control(plan.ends(), interval, check_every=_check_every(plan, interval))
+    reruns = 0
+    while True:
+        control = control_for(plan.ends(), interval, check_every=_check_every(plan, interval))
         found = run(begin, control, plan.burn_in, plan.burn_in + plan.steps, balanced)
-        lost, allowed = float(found[1].spread), -_ALLOWED_LOSS * math.log(eps)
+        if is_traced(found):
+            break
+        lost, allowed = float(found[1].spread), -ALLOWED_LOSS * math.log(eps)
         if searching and interval > 1 and lost > allowed:
             interval = max(1, int(0.7 * interval * allowed / lost))
-        elif not balanced and interval == 1 and _per_step(*found) > math.sqrt(eps):
+        elif interval == 1 and not balanced and _per_step(*found) > math.sqrt(eps):
             balanced = True
         else:
             break
+        reruns += 1
     return found, _Chosen(interval, balanced, reruns)
 
 
-def _per_step(run: _Sequence, clock: _Clock) -> float:
+def _per_step(run: Sequence, clock: Clock) -> float:
     """The mean sum-rule residual; 0 for the untestable (NaN, or singular everywhere)."""
     residual = float(jnp.mean(run.residual)) / max(int(clock.checked), 1)
     return residual if math.isfinite(residual) else 0.0
 
 
-def _summarise(found, begin: _Sequence, plan: _Plan):
+@eqx.filter_jit
+def _summarise(found, plan: _Plan):
     """Exponents, their errors, the flags, and the rest."""
     run, clock = found
-    lengths = jnp.asarray(np.diff(plan.ends(), prepend=plan.burn_in), begin.frame.dtype)
-    rates = run.history / lengths[:, None]  # (b, blocks, k)
+    lengths = jnp.asarray(np.diff(plan.ends(), prepend=plan.burn_in), run.frame.dtype)
+    rates = run.history / lengths[None, :, None]
     rates = jnp.where(run.dead[:, None, :], -jnp.inf, rates)
     rates = jnp.where(run.finite[:, None, None], rates, jnp.nan)
-    means = jnp.sum(rates * (lengths / plan.steps)[:, None], axis=1)
-    value = jnp.mean(means, axis=0)
-    order = jnp.argsort(-value)
-    history = jnp.mean(rates, axis=0)[:, order]
-    value, error = value[order], _standard_error(rates, means)[order]
+    means = jnp.sum(rates * (lengths / plan.steps)[None, :, None], axis=1)
+    # Each sequence by itself: where exponents are close, their order is a matter of chance.
+    order = jnp.argsort(-means, axis=1)
+    means = jnp.take_along_axis(means, order, axis=1)
+    rates = jnp.take_along_axis(rates, order[:, None, :], axis=2)
+    value, history = jnp.mean(means, axis=0), jnp.mean(rates, axis=0)
+    error = _standard_error(rates, means)
 
     eps = jnp.finfo(value.dtype).eps
-    n, k = begin.frame.shape[1:]
+    n, k = run.frame.shape[1:]
     status = jnp.asarray(int(Status.OK), jnp.int32)
 
     def flag(condition, what: Status):
@@ -463,7 +309,7 @@ def _summarise(found, begin: _Sequence, plan: _Plan):
 
     status |= flag(jnp.any(value == -jnp.inf), Status.SINGULAR)
     status |= flag(~jnp.all(run.finite) | jnp.any(jnp.isnan(value)), Status.NOT_FINITE)
-    status |= flag(_drifts(history, error), Status.NOT_CONVERGED)
+    status |= flag(_drifts(history), Status.NOT_CONVERGED)
     status |= flag(plan.steps < 5 * plan.num_blocks, Status.SHORT_SERIES)
     details = {
         "history": history,
@@ -489,9 +335,14 @@ def _standard_error(rates: Float[Array, "b blocks k"], means: Float[Array, "b k"
     return jnp.where(jnp.any(means == -jnp.inf, axis=0), jnp.nan, error)
 
 
-def _drifts(history: Float[Array, "blocks k"], error: Float[Array, "k"]) -> Array:
-    """Whether the halves of the run differ by more than six errors of their difference (twice
-    the whole's error), and by enough to matter to anyone (1e-4 nats a step)."""
+def _drifts(history: Float[Array, "blocks k"]) -> Array:
+    """Whether the halves of the run differ by more than six standard errors of the difference,
+    and by enough to matter to anyone: 1e-4 nats a step.
+    """
     half = history.shape[0] // 2
-    drift = jnp.abs(jnp.mean(history[:half], axis=0) - jnp.mean(history[half:], axis=0))
-    return jnp.any(drift > jnp.maximum(12 * error, 1e-4))
+    if half < 2:
+        return jnp.array(False)
+    halves = history[:half], history[half:]
+    drift = jnp.abs(jnp.mean(halves[0], axis=0) - jnp.mean(halves[1], axis=0))
+    variance = sum(jnp.var(part, axis=0, ddof=1) / part.shape[0] for part in halves)
+    return jnp.any(drift > jnp.maximum(6 * jnp.sqrt(variance), 1e-4))
