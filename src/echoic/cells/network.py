@@ -130,6 +130,10 @@ class Network(AbstractCell):
         """The last cell's output."""
         return self.cells[-1].output(state[-1])
 
+    def layers(self) -> tuple[AbstractCell, ...]:
+        """The cells, each of which a rollout can take through the whole sequence at once."""
+        return self.cells
+
     def predict(self, outputs: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
         """The readout applied to outputs of the last cell, any number of leading axes."""
         if self.readout is None:

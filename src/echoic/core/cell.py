@@ -99,6 +99,14 @@ class AbstractCell(eqx.Module):
         """What a readout sees; the same as [`read`][] but for cells whose gates see another."""
         return self.read(state)
 
+    def layers(self) -> "tuple[AbstractCell, ...]":
+        """The cells of a stack, from the input upwards; empty for a cell that is none.
+
+        Of a stack's cells each reads the output of the one below in the same step. Its state is
+        the tuple of theirs, its output that of the last.
+        """
+        return ()
+
     def linear_form(self) -> LinearForm | None:
         """The matrices of the cell if its update is affine in state and input, else None."""
         return None
