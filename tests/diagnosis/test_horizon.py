@@ -70,5 +70,5 @@ def test_an_exponent_with_too_large_an_error_says_nothing():
 
 
 def test_thresholds_are_shares():
-    with pytest.raises(ValueError, match="recall must lie between 0 and 1, got 1.5"):
+    with pytest.raises(ValueError, match=r"recall must lie between 0 and 1, got 1\.5"):
         Thresholds(recall=1.5)

@@ -69,7 +69,8 @@ def test_best_first():
 def test_the_overall_verdict_names_the_best_and_the_worst_with_their_numbers():
     text = overall_verdict([KEEPS, KEEPS_LESS, FADES], T)
     assert (
-        text == "Needs 50 steps. Keeper reaches 50 (gain 0.61, recall 0.29); fader fades after 11."
+        text
+        == "Needs 50 steps. Keeper reaches 50 (gain 0.61, recall 0.29); fader fades after 11 steps."
     )
 
 

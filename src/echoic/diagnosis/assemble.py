@@ -17,13 +17,13 @@ import numpy as np
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.records import NetworkRecord, ReportRecord
-from echoic.diagnosis.candidates import Candidate, Equal, sized
+from echoic.diagnosis.candidates import Candidate, sized
 from echoic.diagnosis.citations import CITATIONS
 from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag
 from echoic.diagnosis.examine import Plan, examine
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
-from echoic.diagnosis.signal import Scale, Signal, prepare
+from echoic.diagnosis.signal import Signal, prepare
 from echoic.diagnosis.verdict import overall_verdict, rank_key
 
 
@@ -44,7 +44,7 @@ def candidate_job(
     channels: int,
     hidden_size: int,
     horizon: int,
-    equal: Equal,
+    equal: str,
     *,
     key: jax.Array,
 ) -> Job:
@@ -75,7 +75,7 @@ def prepared(
     inputs: Any,
     *,
     horizon: int,
-    scale: Scale,
+    scale: str | None,
     max_lag: int | None,
     thresholds: Thresholds | None,
     thorough: bool,

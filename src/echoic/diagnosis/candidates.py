@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -13,7 +13,6 @@ from echoic import cells, init
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import one_of
 
-Equal = Literal["units", "parameters", "state"]
 Builder = Callable[..., AbstractCell]
 
 
@@ -308,9 +307,7 @@ def select(
     return chosen
 
 
-def sized(
-    candidate: Candidate, input_size: int, hidden_size: int, horizon: int, equal: Equal
-) -> int:
+def sized(candidate: Candidate, input_size: int, hidden_size: int, horizon: int, equal: str) -> int:
     """The number of units that makes a candidate equal to an Elman network of ``hidden_size``.
 
     Equal in units, in floating numbers of state, or in parameters (as near as whole units allow).

@@ -14,7 +14,6 @@ from echoic.diagnosis.advice import family_of, nearest, remembers
 from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
-from echoic.diagnosis.signal import Scale
 
 
 def checkup(
@@ -25,7 +24,7 @@ def checkup(
     key: jax.Array,
     name: str = "network",
     state: State = None,
-    scale: Scale = "standardise",
+    scale: str | None = "standardise",
     max_lag: int | None = None,
     thresholds: Thresholds | None = None,
     thorough: bool = False,

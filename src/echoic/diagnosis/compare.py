@@ -10,11 +10,10 @@ from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.records import NetworkRecord
 from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
-from echoic.diagnosis.candidates import CANDIDATES, Candidate, Equal
+from echoic.diagnosis.candidates import CANDIDATES, Candidate
 from echoic.diagnosis.checkup import refuse_other_channels
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
-from echoic.diagnosis.signal import Scale
 
 
 def compare(
@@ -24,8 +23,8 @@ def compare(
     horizon: int,
     key: jax.Array,
     hidden_size: int = 128,
-    equal: Equal = "units",
-    scale: Scale = "standardise",
+    equal: str = "units",
+    scale: str | None = "standardise",
     max_lag: int | None = None,
     thresholds: Thresholds | None = None,
     thorough: bool = False,

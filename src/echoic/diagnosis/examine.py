@@ -95,7 +95,7 @@ def _tasks(
     cell: AbstractCell, xs: jax.Array, plan: Plan, settle: int, key: jax.Array
 ) -> dict[str, Callable[[], Any]]:
     """The measurements, by the name of the stage that they are, the longest first."""
-    reach_key, exponent_key, recall_key, raw_key, fisher_key = jr.split(key, 5)
+    reach_key, exponent_key, recall_key, raw_key, fisher_key, frame_key = jr.split(key, 6)
     effort, max_lag = plan.effort, plan.max_lag
     recall: dict[str, Any] = {
         "max_lag": max_lag,
@@ -121,7 +121,12 @@ def _tasks(
         ),
         "raw recall": lambda: raw_recall(cell, xs, key=raw_key, **recall),
         "singular values": lambda: jacobian_singular_values(
-            cell, xs[:, : settle + plan.horizon], lag=plan.horizon, burn_in=settle, throw=False
+            cell,
+            xs[:1, : settle + plan.horizon],
+            lag=plan.horizon,
+            burn_in=settle,
+            key=frame_key,
+            throw=False,
         ),
     }
 

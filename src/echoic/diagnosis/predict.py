@@ -103,9 +103,7 @@ def _delay_line(
             exponents = np.sort(np.log(np.abs(eigenvalues)))[::-1]
         if np.abs(eigenvalues).max() >= 1:
             return Prediction(exponents=exponents)
-        memory = power * theory.feedback_chain_fisher_memory(
-            chain.alpha, chain.beta, size, max_lag
-        )
+        memory = power * theory.feedback_chain_fisher_memory(chain.alpha, chain.beta, size, max_lag)
         return Prediction(
             (_curve("fisher_memory", "predicted", lags, memory, source, note),), exponents
         )

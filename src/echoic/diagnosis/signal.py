@@ -3,14 +3,12 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from echoic.core.records import SignalRecord
 from echoic.data.series import Series
-
-Scale = Literal["standardise"] | None
 
 # A quarter of a gigabyte: far more steps than any measurement of a text uses.
 _MOST_NUMBERS = 32_000_000
@@ -32,7 +30,9 @@ class Signal:
         return self.values.shape[1]
 
 
-def prepare(inputs: Any, *, horizon: int, scale: Scale = "standardise", max_lag: int) -> Signal:
+def prepare(
+    inputs: Any, *, horizon: int, scale: str | None = "standardise", max_lag: int
+) -> Signal:
     """Check, scale and describe ``inputs``.
 
     **Arguments**
@@ -196,7 +196,9 @@ def _exact_period(values: np.ndarray) -> int | None:
     if longest < 1:
         return None
     correlation = autocorrelation(values, longest)
-    for lag in np.flatnonzero(correlation[1:] > 1 - 1e-6) + 1:
+    # The ends of the series blur the correlation at a period, by at most one part in four.
+    peaks = (correlation[1:-1] > correlation[:-2]) & (correlation[1:-1] >= correlation[2:])
+    for lag in np.flatnonzero(peaks & (correlation[1:-1] > 0.75)) + 1:
         if np.abs(values[:, lag:] - values[:, :-lag]).max() < 1e-6:
             return int(lag)
     return None

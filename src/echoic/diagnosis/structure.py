@@ -1,5 +1,7 @@
 """What the weights alone give away: a chain, and whether the input enters at its source."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from echoic.core.cell import AbstractCell, PointwiseCell
@@ -49,9 +51,8 @@ def _input_energy(cell: AbstractCell) -> np.ndarray | None:
     """The squared input weight of every unit, for cells whose drive is one affine map."""
     if not isinstance(cell, PointwiseCell) or not cell.input_size:
         return None
-    at = np.eye(cell.input_size)
-    drive = np.asarray(cell.project(at.astype(np.asarray(cell.recurrent).dtype)))
-    rest = np.asarray(cell.project(np.zeros_like(at).astype(drive.dtype)))
-    if drive.shape[-1] != cell.hidden_size:
+    at = jnp.eye(cell.input_size, dtype=cell.recurrent.dtype)
+    drive, rest = cell.project(at), cell.project(jnp.zeros_like(at))
+    if not isinstance(drive, jax.Array) or drive.shape[-1] != cell.hidden_size:
         return None
-    return ((drive - rest) ** 2).sum(0)
+    return ((np.asarray(drive) - np.asarray(rest)) ** 2).sum(0)

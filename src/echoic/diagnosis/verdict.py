@@ -81,7 +81,7 @@ def rank_key(network: NetworkRecord, horizon: int) -> tuple:
     far, heard = reached(network, horizon)
     recall = network.curve("linear_recall")
     left = recall.at(horizon) if recall else 0.0
-    met = (far >= horizon) + (heard >= horizon)
+    met = 0 if network.regime == "rugged" else (far >= horizon) + (heard >= horizon)
     enough = min(far, heard, horizon)
     return (-met, -enough, -(0.0 if math.isnan(left) else left), -far)
 
