@@ -49,9 +49,12 @@ def reachable(recurrent: np.ndarray, drive: np.ndarray) -> tuple[np.ndarray, np.
             scale = np.linalg.norm(recurrent)
             next_to_expand += 1
         vector = waiting.pop(0)
-        for _ in range(2):  # once is not enough to stay orthogonal
-            vector = vector - basis[:, :rank] @ (basis[:, :rank].T @ vector)
         norm = np.linalg.norm(vector)
+        for _ in range(2):  # once is not enough to stay orthogonal, if much was taken away
+            before, vector = norm, vector - basis[:, :rank] @ (basis[:, :rank].T @ vector)
+            norm = np.linalg.norm(vector)
+            if norm > before / 2:
+                break
         if norm > tolerance * scale:
             basis[:, rank] = vector / norm
             rank += 1
