@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PyTree
 
 State = PyTree
@@ -47,7 +48,7 @@ class Law:
 def fingerprint(weights: PyTree) -> str | None:
     """A hash of all arrays in ``weights``, the same in float32 and float64; None under tracing."""
     leaves = [leaf for leaf in jtu.tree_leaves(weights) if eqx.is_array(leaf)]
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
         return None
     digest = hashlib.sha256()
     for leaf in leaves:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 
@@ -42,7 +43,7 @@ def sequences(inputs: Any, input_size: int, dtype: Any) -> Float[Array, "b t m"]
                 "sequences of one call must have equal shapes, got "
                 + ", ".join(str(shape) for shape in sorted(shapes))
             )
-    kind = inputs.dtype if hasattr(inputs, "dtype") else np.asarray(inputs).dtype
+    kind = getattr(inputs, "dtype", None) or np.asarray(inputs).dtype
     if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
         raise ValueError(f"inputs must be real numbers, got dtype {kind}.")
     array = jnp.asarray(inputs, dtype)
@@ -73,4 +74,4 @@ def refuse_if_larger(what: str, num_bytes: float, limit: float = 8e9) -> None:
 
 def is_traced(*values: Any) -> bool:
     """Whether any leaf is a tracer, so that nothing can be asked of its numbers."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree_util.tree_leaves(values))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(values))

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 
@@ -131,7 +131,7 @@ class Estimate(eqx.Module):
 
     def throw(self, *forbidden: Status) -> "Estimate":
         """Raise when one of the given flags is set. Under tracing the flags are left to speak."""
-        if isinstance(self.status, jax.core.Tracer):
+        if isinstance(self.status, Tracer):
             return self
         found = self.statuses & _union(forbidden)
         if found:

@@ -74,6 +74,7 @@ def checkup(
     )
     if isinstance(cell, Bidirectional):
         refuse_other_channels(cell, signal.values.shape[2], signal.record.channels)
+        wrapped = None
         jobs = _directions(cell, name, signal.values)
     else:
         wrapped = as_cell(cell, state, signal.values.shape[2])
@@ -86,7 +87,7 @@ def checkup(
         )
 
     found = report(jobs, known or {})
-    if not advise or len(jobs) > 1 or remembers(found.networks[0], horizon):
+    if not advise or wrapped is None or remembers(found.networks[0], horizon):
         return found
     size = wrapped.hidden_size
     better = candidate_job(

@@ -60,7 +60,7 @@ def compare(
     if isinstance(candidates, Mapping):
         for cell in candidates.values():
             refuse_other_channels(cell, channels, signal.record.channels)
-        jobs = [Job(name, cell) for name, cell in candidates.items()]
+        jobs = [Job(str(name), cell) for name, cell in candidates.items()]
     else:
         chosen = CANDIDATES if candidates is None else tuple(candidates)
         jobs = [

@@ -73,15 +73,17 @@ def fisher_memory(
     **Returns:** an `Estimate` over the lags 0 to ``max_lag``; no error for linear cells. Details:
     ``total`` (the sum over the lags measured; at most n ``input_gain`` / eps), ``noise_gain``
     (trace(C) / (n eps), the state's variance per unit of state noise), ``noise_variance``,
-    ``input_gain``, ``lag``. Status UNSTABLE for a driven network says that C was still growing:
-    the numbers belong to the time since the burn-in began.
+    ``input_gain``, ``lag``. Status UNSTABLE for a driven network says that C still doubled over half
+    of the run, NOT_CONVERGED that it grew by a quarter: the numbers then belong to noise from
+    ``burn_in`` steps, and a longer burn-in gives smaller ones.
 
     **Raises:** ValueError for missing or constant inputs, and for too short ones; UntrustedError,
     see ``throw``.
 
     **When the number misleads:** the noise is small by assumption: J says nothing of noise that
     drives a network through its nonlinearity. Errors of overlapping windows rest on a model, in
-    which two times share as much of their fluctuation as their windows share steps.
+    which two times share as much of their fluctuation as their windows share steps. At lags beyond
+    the memory of a driven network J is skewed: its mean comes from a few times.
 
     **Cost:** linear: about 12 QR factorisations of (2n, n), then n^2 a lag; n = 1000 takes
     seconds. Driven: for each step
@@ -146,6 +148,15 @@ def fisher_memory_matrix(cell: AbstractCell, *, throw: bool = True) -> Estimate:
     **Cost:** about 25 QR factorisations of (2n, n).
 
     **Reference:** Ganguli, Huh & Sompolinsky (2008), PNAS.
+
+    ??? example
+        ```python
+        >>> import jax, jax.numpy as jnp, echoic
+        >>> cell = echoic.cells.LinearRNN(1, 5, key=jax.random.key(0))
+        >>> bool(jnp.isclose(jnp.trace(fisher_memory_matrix(cell).value), 5, rtol=1e-2))
+        True
+
+        ```
     """
     form = without_law(cell).linear_form()
     if form is None:

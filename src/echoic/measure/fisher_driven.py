@@ -21,7 +21,7 @@ POWER_SEQUENCES, POWER_STEPS = 16, 5_000  # that the root mean square is taken o
 MOST_WINDOWS = 4
 MOST_DIRECTIONS = 8
 _SEPARATION_WANTED = 1e4  # roundings: information is then good to about four digits
-_GROWS = 2.0
+_DRIFTS, _GROWS = 1.25, 2.0  # by what factor the noise still grows over half of the run
 
 
 def unit_direction(direction: Any, channels: int, dtype: Any) -> Float[Array, "m"]:
@@ -171,7 +171,9 @@ def _summary(
     finite = jnp.all(jnp.isfinite(value))
     ill = finite & (excess | ~(run.separation > wanted_separation))
     flags = jnp.where(ill, int(Status.ILL_CONDITIONED), 0)
-    flags += jnp.where(growth > jnp.log(_GROWS), int(Status.UNSTABLE), 0)
+    drifts, grows = growth > jnp.log(_DRIFTS), growth > jnp.log(_GROWS)
+    flags += jnp.where(grows, int(Status.UNSTABLE), 0)
+    flags += jnp.where(drifts & ~grows, int(Status.NOT_CONVERGED), 0)
     flags += jnp.where(finite, 0, int(Status.NOT_FINITE))
     injected = jnp.take_along_axis(run.injected, starts, axis=1)
     return value, error, jnp.mean(measured), jnp.mean(injected), flags

@@ -78,7 +78,11 @@ def _plain(value: Any, where: str) -> Any:
         case np.generic():
             return _plain(value.item(), where)
         case np.ndarray():
-            return _plain(value.tolist(), where)
+            # Thousands of lags: only what JSON lacks is looked at one by one.
+            safe = value.dtype.kind in "iub" or (
+                value.dtype.kind == "f" and bool(np.isfinite(value).all())
+            )
+            return value.tolist() if safe else _plain(value.tolist(), where)
         case int():
             return value
         case float():
@@ -186,7 +190,8 @@ def _array(content: Any, where: str) -> np.ndarray:
         raise _damaged(where, "a list of numbers", item)
 
     try:
-        array = np.asarray(numbers(content))
+        plain = set(map(type, content)) <= {int, float}
+        array = np.asarray(content if plain else numbers(content))
         if array.dtype.kind not in "if":
             array = array.astype(float)
     except (ValueError, OverflowError) as error:
