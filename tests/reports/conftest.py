@@ -22,6 +22,12 @@ def record():
 
 
 @pytest.fixture(scope="session")
+def small():
+    """Four networks with few lags, for what looks at every number."""
+    return _synthetic.report(4, max_lag=300, units=24)
+
+
+@pytest.fixture(scope="session")
 def broken():
     """A record in which hardly anything is known."""
     return _synthetic.broken()

@@ -183,7 +183,7 @@ def test_colours_are_those_of_okabe_and_ito():
     assert all(re.fullmatch(r"#[0-9A-F]{6}", colour) for colour in OKABE_ITO.values())
 
 
-def test_files(record, tmp_path):
+def test_files(small, tmp_path):
     for ending in (".svg", ".pdf"):
-        first = reports.save(record, tmp_path / f"a{ending}").read_bytes()
-        assert reports.save(record, tmp_path / f"b{ending}").read_bytes() == first
+        first = reports.save(small, tmp_path / f"a{ending}").read_bytes()
+        assert reports.save(small, tmp_path / f"b{ending}").read_bytes() == first

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -25,18 +26,18 @@ def same(a, b):
     return type(a) is type(b) and (a == b or (a != a and b != b))
 
 
-def test_every_number_survives(record):
-    assert same(reports.from_json(reports.to_json(record)), record)
+def test_every_number_survives(small):
+    assert same(reports.from_json(reports.to_json(small)), small)
 
 
-def test_a_rounding_writer_would_be_found(record, monkeypatch):
-    exact = serialise._number
-    monkeypatch.setattr(
-        serialise,
-        "_number",
-        lambda x: exact(x) if isinstance(exact(x), str) else float(f"{x:.15g}"),
-    )
-    assert not same(reports.from_json(reports.to_json(record)), record)
+def test_a_rounding_writer_would_be_found(small, monkeypatch):
+    exact = json.dumps
+
+    def rounding(content, **options):
+        return re.sub(r"(\d\.\d{14})\d+", r"\1", exact(content, **options))
+
+    monkeypatch.setattr(serialise.json, "dumps", rounding)
+    assert not same(reports.from_json(reports.to_json(small)), small)
 
 
 def test_unknown_and_infinite_numbers_survive(broken):
@@ -47,11 +48,11 @@ def test_unknown_and_infinite_numbers_survive(broken):
     json.loads(text, parse_constant=pytest.fail)
 
 
-def test_single_precision_is_read_back_as_the_same_number(record):
+def test_single_precision_is_read_back_as_the_same_number(small):
     value = np.float32([0.1, 1e-30])
-    spectrum = dataclasses.replace(record.networks[0].spectrum, exponents=value)
-    network = dataclasses.replace(record.networks[0], spectrum=spectrum)
-    text = reports.to_json(dataclasses.replace(record, networks=(network,)))
+    spectrum = dataclasses.replace(small.networks[0].spectrum, exponents=value)
+    network = dataclasses.replace(small.networks[0], spectrum=spectrum)
+    text = reports.to_json(dataclasses.replace(small, networks=(network,)))
     assert (reports.from_json(text).networks[0].spectrum.exponents == value).all()
 
 
@@ -106,17 +107,17 @@ def test_what_a_report_cannot_hold_is_refused(broken):
         reports.to_json(dataclasses.replace(broken, settings={"f": change}))
 
 
-def test_files(record, tmp_path):
+def test_files(small, tmp_path):
     path = tmp_path / "report.json"
-    assert reports.save(record, path) == path
-    assert same(reports.load(path), record)
+    assert reports.save(small, path) == path
+    assert same(reports.load(path), small)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="not text"):
         reports.load(path)
-    path.write_text(reports.to_json(record)[:-100])
+    path.write_text(reports.to_json(small)[:-100])
     with pytest.raises(ValueError, match=r"report\.json.*damaged"):
         reports.load(path)
     with pytest.raises(ValueError, match=r"must end in .html"):
-        reports.save(record, tmp_path / "report.txt")
+        reports.save(small, tmp_path / "report.txt")
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        reports.save(record, tmp_path / "nowhere" / "report.json")
+        reports.save(small, tmp_path / "nowhere" / "report.json")
