@@ -73,8 +73,8 @@ def fisher_memory(
     **Returns:** an `Estimate` over the lags 0 to ``max_lag``; no error for linear cells. Details:
     ``total`` (the sum over the lags measured; at most n ``input_gain`` / eps), ``noise_gain``
     (trace(C) / (n eps), the state's variance per unit of state noise), ``noise_variance``,
-    ``input_gain``, ``lag``. Status UNSTABLE for a driven network says that C still doubled over half
-    of the run, NOT_CONVERGED that it grew by a quarter: the numbers then belong to noise from
+    ``input_gain``, ``lag``. Status UNSTABLE for a driven network says that C doubled over
+    half of the run, NOT_CONVERGED that it grew by a quarter: the numbers then belong to noise from
     ``burn_in`` steps, and a longer burn-in gives smaller ones.
 
     **Raises:** ValueError for missing or constant inputs, and for too short ones; UntrustedError,
