@@ -91,7 +91,8 @@ class NetworkRecord:
 
     ``regime`` comes from ``log_gain``, the natural logarithm of the gradient reach at the wanted
     horizon. ``noise_gain`` is the state's variance per unit of state noise. ``recall_sum`` is the
-    linear recall added up over the lags from 1 at which it stands above its noise floor; ``recall_per_unit`` divides it by the units.
+    linear recall added up over the lags from 1 at which it stands above its noise floor;
+    ``recall_per_unit`` divides it by the units.
     ``singular_values`` are the natural logarithms of the singular values of dh_t/dh_{t-T} at the
     wanted horizon T, largest first.
     """
@@ -193,7 +194,7 @@ QUANTITIES: dict[str, Quantity] = {
     "input_reach": Quantity(
         "input reach",
         "gain",
-        "relative to lag 0",
+        "per standard deviation of the input",
         "Root-mean-square gain of dh_t/dx_{t-k}, in units of the input's own spread.",
     ),
     "coherent_reach": Quantity(

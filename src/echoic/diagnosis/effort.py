@@ -32,6 +32,26 @@ FULL_SPECTRUM_STATES = 320
 LEADING_EXPONENTS = 16
 
 
+# Dense work of n^3 operations a step: about a minute of it on two cores.
+_MOST_OPERATIONS = 2e12
+_MOST_JACOBI_STATES = 512
+
+
+def fisher_windows(sequences: int, state_size: int, max_lag: int) -> int:
+    """How many windows of the Fisher memory are affordable: 0 to 4.
+
+    A step costs two products and a factorisation of (n, n), a window three times the largest lag.
+    """
+    operations = 4.5 * state_size**3 * 3 * max_lag
+    return min(4, sequences, int(_MOST_OPERATIONS / operations))
+
+
+def singular_values_affordable(state_size: int, horizon: int) -> bool:
+    """Whether all singular values over the horizon are worth their n^3 operations a step."""
+    few = state_size <= _MOST_JACOBI_STATES
+    return few and 5 * state_size**3 * horizon <= _MOST_OPERATIONS
+
+
 def largest_lag(horizon: int, length: int) -> int:
     """The largest lag measured: eight horizons, 2,000 at most, yet always beyond the horizon.
 

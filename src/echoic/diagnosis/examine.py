@@ -5,7 +5,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,12 @@ from echoic.diagnosis.effort import (
     FULL_SPECTRUM_STATES,
     LEADING_EXPONENTS,
     Effort,
+    fisher_windows,
     settling_steps,
+    singular_values_affordable,
 )
 from echoic.diagnosis.horizon import Thresholds, exponent_says, horizon_of, regime_of
-from echoic.diagnosis.predict import Prediction, predict
+from echoic.diagnosis.predict import predict
 from echoic.diagnosis.structure import structure_warnings
 from echoic.diagnosis.verdict import network_verdict
 from echoic.measure.fisher import fisher_memory
@@ -72,19 +74,7 @@ def examine(
             description=description,
             cell=cell,
             plan=plan,
-            measured={
-                **found["gain over the lag"],
-                "linear_recall": found["linear recall"],
-                "raw_recall": found["raw recall"],
-                "fisher_memory": found["Fisher memory"],
-            },
-            spectrum=found["Lyapunov exponents"],
-            prediction=predict(
-                cell,
-                np.arange(plan.max_lag + 1),
-                noise_variance=float(found["Fisher memory"].settings["noise_variance"]),
-            ),
-            singular=found["singular values"],
+            found=found,
             snippets=snippets or {},
             seconds=time.perf_counter() - started,
             settle=settle,
@@ -103,7 +93,7 @@ def _tasks(
         "steps": effort.recall_steps,
         "throw": False,
     }
-    return {
+    tasks: dict[str, Callable[[], Any]] = {
         "Lyapunov exponents": lambda: _exponents(cell, xs, plan, settle, exponent_key),
         "linear recall": lambda: linear_recall(cell, xs, key=recall_key, **recall),
         "gain over the lag": lambda: reach_curves(
@@ -116,19 +106,29 @@ def _tasks(
             key=reach_key,
             throw=False,
         ),
-        "Fisher memory": lambda: fisher_memory(
-            cell, xs, max_lag=max_lag, end_times=effort.end_times, key=fisher_key, throw=False
-        ),
         "raw recall": lambda: raw_recall(cell, xs, key=raw_key, **recall),
-        "singular values": lambda: jacobian_singular_values(
+    }
+    windows = fisher_windows(xs.shape[0], cell.state_size, max_lag)
+    if windows or cell.linear_form() is not None:
+        tasks["Fisher memory"] = lambda: fisher_memory(
+            cell,
+            xs,
+            max_lag=max_lag,
+            end_times=effort.end_times,
+            windows=windows,
+            key=fisher_key,
+            throw=False,
+        )
+    if singular_values_affordable(cell.state_size, plan.horizon):
+        tasks["singular values"] = lambda: jacobian_singular_values(
             cell,
             xs[:1, : settle + plan.horizon],
             lag=plan.horizon,
             burn_in=settle,
             key=frame_key,
             throw=False,
-        ),
-    }
+        )
+    return tasks
 
 
 def _side_by_side(tasks: dict[str, Callable[[], Any]], notify: Notify) -> dict[str, Any]:
@@ -179,25 +179,40 @@ def _record(
     description: str,
     cell: AbstractCell,
     plan: Plan,
-    measured: dict[str, Estimate],
-    spectrum: Estimate,
-    prediction: Prediction,
-    singular: Estimate,
+    found: dict[str, Any],
     snippets: dict[str, str],
     seconds: float,
     settle: int,
 ) -> NetworkRecord:
     horizon = plan.horizon
+    fisher, singular = found.get("Fisher memory"), found.get("singular values")
+    spectrum: Estimate = found["Lyapunov exponents"]
+    measured: dict[str, Estimate] = {
+        **found["gain over the lag"],
+        "linear_recall": found["linear recall"],
+        "raw_recall": found["raw recall"],
+    }
+    if fisher is not None:
+        measured["fisher_memory"] = fisher
+    prediction = predict(
+        cell,
+        np.arange(plan.max_lag + 1),
+        noise_variance=math.nan if fisher is None else float(fisher.settings["noise_variance"]),
+    )
     curves = _measured_curves(measured, plan)
     gradient, recall = curves["gradient_reach"], curves.get("linear_recall")
     log_gain = float(measured["gradient_reach"].details["log_value"][horizon])
     regime = regime_of(log_gain)
     exponents = np.asarray(spectrum.value)
     errors = np.asarray(spectrum.standard_error)
-    fisher = measured["fisher_memory"]
     recall_sum = _sum_above_floor(recall) if recall is not None else math.nan
     asymptote = _asymptote(float(exponents[0]), gradient.lags)
     notes = [*spectrum.statuses.sentences, *structure_warnings(cell)]
+    if fisher is None:
+        notes.append(
+            f"Fisher memory and noise gain were left out: {cell.state_size} numbers of state over"
+            f" {plan.max_lag} lags would take very long; echoic.fisher_memory measures them."
+        )
     return NetworkRecord(
         name=name,
         family=family,
@@ -220,9 +235,9 @@ def _record(
         lyapunov_times_horizon=exponent_says(float(exponents[0]), float(errors[0]), horizon),
         recall_sum=recall_sum,
         recall_per_unit=recall_sum / cell.hidden_size,
-        noise_gain=float(fisher.details["noise_gain"]),
-        noise_gain_kind="finite-time" if cell.linear_form() is None else "stationary",
-        singular_values=np.asarray(singular.value),
+        noise_gain=math.nan if fisher is None else float(fisher.details["noise_gain"]),
+        noise_gain_kind=_noise_gain_kind(cell, fisher),
+        singular_values=None if singular is None else np.asarray(singular.value),
         verdict=network_verdict(
             horizon,
             regime,
@@ -240,6 +255,14 @@ def _record(
         },
         snippets=snippets,
     )
+
+
+def _noise_gain_kind(
+    cell: AbstractCell, fisher: Estimate | None
+) -> Literal["stationary", "finite-time", "unknown"]:
+    if fisher is None:
+        return "unknown"
+    return "finite-time" if cell.linear_form() is None else "stationary"
 
 
 def _sum_above_floor(recall: Curve) -> float:

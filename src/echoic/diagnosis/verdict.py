@@ -116,8 +116,8 @@ def _how_it_ends(network: NetworkRecord, horizon: int) -> str:
         return "gives no verdict"
     if min(far, heard) >= horizon:
         return "reaches it as well"
-    if far < horizon and heard < horizon:
-        return f"fades after {_steps(max(min(far, heard), 0))}"
+    if network.regime == "fading":
+        return f"fades after {_steps(far)}"
     return f"keeps its gradient for {_steps(far)} and its signal for {_steps(heard)}"
 
 
