@@ -90,6 +90,7 @@ HERE, GONE = Horizon(0.05, 100, None, 0, True), Horizon(0.05, 11, 12, 0, False)
         ("fading", 0.03, 0.0, GONE, GONE, "Fades: after 50 steps 3 % of the gradient and none of"),
         ("edge", 0.9, 0.0, HERE, GONE, "Carries the gradient but blurs the signal"),
         ("fading", 0.01, 0.4, GONE, HERE, "Keeps the signal but hardly trains on it"),
+        ("edge", 0.06, 0.0, GONE, GONE, "Borderline: after 50 steps 6 % of the gradient"),
         ("rugged", 1e6, 0.4, HERE, HERE, "Rugged: over 50 steps a perturbation grows 1.0e+06-fold"),
         (None, float("nan"), float("nan"), GONE, GONE, "No verdict"),
     ],

@@ -34,32 +34,27 @@ def network_verdict(
     ``gain`` is the gradient reach at the wanted lag relative to lag 0, ``recall`` the linear
     recall there.
     """
-    if regime is None or gain_horizon is None:
+    if regime is None or gain_horizon is None or recall_horizon is None:
         return f"No verdict: its dynamics left the finite numbers within {horizon} steps."
     if regime == "rugged":
         return (
             f"Rugged: over {horizon} steps a perturbation grows {gain:.1e}-fold, so the loss is not"
             " smooth enough to train."
         )
-    reached = gain >= gain_horizon.threshold
-    if recall_horizon is None:
-        kept = f"{share(gain)} of the gradient is left"
-        return (
-            f"Remembers {horizon} steps: {kept}."
-            if reached
-            else f"Fades: after {horizon} steps {kept}."
-        )
+    carried = gain_horizon.last >= horizon
     heard = recall_horizon.last >= horizon
     left = (
         f"after {horizon} steps {share(gain)} of the gradient and {share(recall)} of the signal"
         f" {'are' if gain >= 0.005 or recall >= 0.005 else 'is'} left"
     )
-    if reached and heard:
+    if carried and heard:
         return f"Remembers: {left}."
-    if reached:
+    if carried:
         return f"Carries the gradient but blurs the signal: {left}."
     if heard:
         return f"Keeps the signal but hardly trains on it: {left}."
+    if regime == "edge":
+        return f"Borderline: {left}, which cannot be told from fading."
     return f"Fades: {left}."
 
 
