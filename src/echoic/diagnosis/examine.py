@@ -14,7 +14,7 @@ import numpy as np
 import threadpoolctl
 
 from echoic.core.cell import AbstractCell, cast
-from echoic.core.estimate import Estimate
+from echoic.core.estimate import Estimate, Status
 from echoic.core.records import QUANTITIES, Curve, NetworkRecord, Spectrum
 from echoic.diagnosis.effort import (
     FULL_SPECTRUM_STATES,
@@ -103,6 +103,8 @@ def _tasks(
             starts=effort.starts,
             probes=effort.probes,
             burn_in=settle,
+            # At long lags one direction survives in a linear cell, which few probes hit badly.
+            exact=cell.linear_form() is not None and cell.state_size <= FULL_SPECTRUM_STATES,
             key=reach_key,
             throw=False,
         ),
@@ -115,7 +117,8 @@ def _tasks(
             xs,
             max_lag=max_lag,
             end_times=effort.end_times,
-            windows=windows,
+            windows=windows or None,
+            burn_in=settle,
             key=fisher_key,
             throw=False,
         )
@@ -262,7 +265,8 @@ def _noise_gain_kind(
 ) -> Literal["stationary", "finite-time", "unknown"]:
     if fisher is None:
         return "unknown"
-    return "finite-time" if cell.linear_form() is None else "stationary"
+    stationary = cell.linear_form() is not None and Status.UNSTABLE not in fisher.statuses
+    return "stationary" if stationary else "finite-time"
 
 
 def _sum_above_floor(recall: Curve) -> float:
