@@ -96,3 +96,13 @@ def test_autocorrelation_of_an_autoregression_is_its_closed_form():
     measured = autocorrelation(x[None, :, None], 10)
     # Bartlett: the error of each lag is below sqrt((1 + 2 sum rho^2) / t) = 0.005.
     np.testing.assert_allclose(measured, 0.8 ** np.arange(11), atol=4 * 0.005)
+
+
+def test_white_input_is_told_from_coloured_one():
+    rng = np.random.default_rng(2)
+    white = rng.normal(size=5_000)
+    assert prepared(white).white
+    assert prepared(rng.normal(size=(3, 500, 2))).white
+    assert not prepared(np.convolve(white, [1.0, 0.5], "valid")).white
+    assert not prepared(np.stack([white, np.cumsum(white)], axis=1)).white
+    assert not prepared(np.eye(4)[rng.integers(0, 4, 300)]).white

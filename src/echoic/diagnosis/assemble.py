@@ -91,6 +91,7 @@ def prepared(
         thresholds=thresholds or Thresholds(),
         effort=THOROUGH if thorough else QUICK,
         whole_period=signal.period,
+        white_input=signal.white,
     )
     if plan.max_lag >= signal.length:
         raise ValueError(

@@ -46,6 +46,7 @@ class Plan:
     thresholds: Thresholds
     effort: Effort
     whole_period: int | None = None
+    white_input: bool = False
 
 
 def examine(
@@ -195,6 +196,10 @@ def _record(
         "linear_recall": found["linear recall"],
         "raw_recall": found["raw recall"],
     }
+    if plan.white_input:
+        # A small probe drowns in white input of a hundred times its power, which is itself as good
+        # a probe as any: it does not foretell itself.
+        measured["linear_recall"] = found["raw recall"]
     if fisher is not None:
         measured["fisher_memory"] = fisher
     prediction = predict(
@@ -306,7 +311,7 @@ def _measured_curves(measured: dict[str, Estimate], plan: Plan) -> dict[str, Cur
             standard_error=error,
             floor=None if floor is None else np.broadcast_to(np.asarray(floor), value.shape),
             horizon=horizon,
-            notes=estimate.statuses.sentences,
+            notes=_notes(quantity, estimate, plan),
             source=SOURCES[quantity],
         )
     gradient = measured["gradient_reach"]
@@ -333,6 +338,13 @@ def _measured_curves(measured: dict[str, Estimate], plan: Plan) -> dict[str, Cur
         source=SOURCES["raw_recall"],
     )
     return curves
+
+
+def _notes(quantity: str, estimate: Estimate, plan: Plan) -> tuple[str, ...]:
+    notes = estimate.statuses.sentences
+    if quantity == "linear_recall" and plan.white_input:
+        notes += ("The input is white: this is the recall of the input itself, without a probe.",)
+    return notes
 
 
 def _asymptote(exponent: float, lags: np.ndarray) -> tuple[Curve, ...]:

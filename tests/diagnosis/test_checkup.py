@@ -1,0 +1,128 @@
+"""The whole of a checkup against networks whose memory is known."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+import echoic
+from echoic import cells, init
+from echoic.diagnosis import select
+
+WHITE = np.random.default_rng(0).normal(size=12_000)
+COLOURED = np.convolve(WHITE, np.ones(10) / 10, "valid")
+OPTIONS = {"key": jr.key(0), "max_lag": 40, "advise": False}
+
+
+def line(units=16, **changes):
+    chosen = {
+        "activation": "identity",
+        "recurrent": init.chain(1.0),
+        "input": init.source(1.0),
+        "bias": init.zeros(),
+        **changes,
+    }
+    return cells.Elman(1, units, key=jr.key(1), **chosen)
+
+
+@pytest.fixture(scope="module")
+def delay_line():
+    return echoic.checkup(line(), WHITE, horizon=10, **OPTIONS).networks[0]
+
+
+def test_a_delay_line_remembers_as_many_steps_as_it_has_units(delay_line):
+    assert delay_line.curve("linear_recall").horizon.last == 15
+    np.testing.assert_allclose(delay_line.curve("linear_recall").value[:16], 1.0, atol=1e-2)
+    lags = np.arange(41)
+    expected = np.sqrt(np.maximum(16 - lags, 0) / 16)
+    np.testing.assert_allclose(delay_line.curve("gradient_reach").value, expected, atol=1e-9)
+    assert delay_line.recall_sum == pytest.approx(15, abs=0.1)
+    assert delay_line.recall_per_unit == pytest.approx(15 / 16, abs=0.01)
+
+
+def test_its_predictions_are_its_measurements(delay_line):
+    for quantity in ("gradient_reach", "fisher_memory"):
+        measured, predicted = (delay_line.curve(quantity, o) for o in ("measured", "predicted"))
+        np.testing.assert_allclose(measured.value, predicted.value, rtol=1e-6, atol=1e-12)
+
+
+def test_exponents_mislead_and_the_regime_does_not(delay_line):
+    assert np.isneginf(delay_line.spectrum.exponents).all()
+    assert delay_line.lyapunov_times_horizon == "-inf"
+    assert delay_line.regime == "edge"
+    assert delay_line.verdict.startswith("Remembers: after 10 steps 61 % of the gradient and all")
+    assert "The Jacobians are singular: some exponents are -inf." in delay_line.warnings
+
+
+def test_the_noise_gain_of_a_delay_line_is_the_mean_number_of_units_behind(delay_line):
+    assert delay_line.noise_gain == pytest.approx(np.mean(np.arange(1, 17)), rel=1e-9)
+    assert delay_line.noise_gain_kind == "stationary"
+
+
+def test_a_network_without_memory_has_none_although_the_input_foretells_itself():
+    forgetful = line(activation="tanh", recurrent=init.zeros(), input=init.normal(0.5))
+    found = echoic.checkup(forgetful, COLOURED, horizon=5, **OPTIONS).networks[0]
+    assert found.regime == "fading"
+    probe = found.curve("linear_recall")
+    assert (np.abs(probe.value[1:]) < 0.02).all()
+    raw, memoryless = found.curve("raw_recall"), found.curve("memoryless_recall", "reference")
+    assert raw.value[3] > 0.3  # what a careless measure would call memory
+    np.testing.assert_allclose(raw.value, memoryless.value, atol=0.02)
+
+
+def test_an_expanding_network_is_rugged():
+    wild = cells.Elman(1, 16, recurrent=init.gaussian(3.0), input=init.normal(0.1), key=jr.key(3))
+    found = echoic.checkup(wild, COLOURED, horizon=40, **OPTIONS).networks[0]
+    assert found.spectrum.exponents[0] > 0
+    assert found.regime == "rugged"
+    assert found.verdict.startswith("Rugged: over 40 steps")
+
+
+def test_a_bare_function_has_a_checkup():
+    def step(h, x):
+        return jnp.array([0.9, 0.5]) * h + x
+
+    found = echoic.checkup(step, COLOURED, state=jnp.zeros(2), horizon=5, **OPTIONS).networks[0]
+    np.testing.assert_allclose(found.spectrum.exponents, np.log([0.9, 0.5]), atol=1e-9)
+
+
+def test_weights_that_are_not_numbers_give_no_verdict_and_no_invented_number():
+    cell = line(activation="tanh")
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan if hasattr(leaf, "shape") else leaf, cell)
+    found = echoic.checkup(broken, COLOURED, horizon=5, **OPTIONS).networks[0]
+    assert found.regime is None
+    assert found.verdict.startswith("No verdict")
+    assert np.isnan(found.curve("gradient_reach").value[1:]).all()
+    assert np.isnan(found.curve("linear_recall").value).all()
+    assert np.isnan(found.spectrum.exponents).all()
+
+
+def test_a_network_that_misses_the_horizon_gets_the_nearest_that_was_made_for_it():
+    lstm = cells.LSTM(1, 8, key=jr.key(0))
+    report = echoic.checkup(lstm, COLOURED, horizon=20, key=jr.key(0), max_lag=40, name="mine")
+    assert {network.name for network in report.networks} == {"mine", "LSTM, chrono"}
+    assert dict(report.record.networks[0].snippets) or dict(report.record.networks[1].snippets)
+
+
+def test_the_same_key_gives_the_same_report_whoever_else_is_compared():
+    def curve(*names):
+        report = echoic.compare(
+            select(names), COLOURED, horizon=5, hidden_size=6, max_lag=40, key=jr.key(4)
+        )
+        (found,) = (n for n in report.networks if n.name == "GRU, chrono")
+        return found.curve("gradient_reach").value
+
+    np.testing.assert_array_equal(curve("gru"), curve("minimal_rnn", "gru"))
+
+
+def test_nothing_to_compare():
+    with pytest.raises(ValueError, match="candidates is empty"):
+        echoic.compare({}, WHITE, horizon=5, key=jr.key(0))
+
+
+def test_the_largest_lag_lies_between_the_horizon_and_the_end():
+    with pytest.raises(ValueError, match=r"max_lag must lie in 5\.\., got 4"):
+        echoic.checkup(line(), WHITE, horizon=5, max_lag=4, key=jr.key(0))
+    with pytest.raises(ValueError, match="smaller than the 100 steps"):
+        echoic.checkup(line(), WHITE[:100], horizon=5, max_lag=100, key=jr.key(0))
