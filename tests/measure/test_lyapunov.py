@@ -11,12 +11,14 @@ from jax.flatten_util import ravel_pytree
 from scipy.special import digamma, polygamma
 
 from echoic import init
-from echoic.cells import GRU, LSTM, Elman, MinimalRNN, Residual
-from echoic.core.cell import FunctionCell
+from echoic.cells import GRU, LSTM, Elman, MinimalRNN, PeepholeLSTM, Residual
+from echoic.core.cell import FunctionCell, PointwiseCell
 from echoic.core.estimate import Status, UntrustedError
 from echoic.core.linalg import random_frame
+from echoic.core.tangent import jacobian
 from echoic.measure import lyapunov, tangent_run
 from echoic.measure.lyapunov import lyapunov_spectrum
+from echoic.measure.unit_by_unit import acts_unit_by_unit, linearise_unit_by_unit
 
 KEY = jr.key(7)
 
@@ -169,8 +171,8 @@ def lstm_jacobians(cell, inputs):
 def qr_history(jacobians, frame, ends):
     """Block exponents by QR at every step; the blocks end where ``ends`` says."""
     logs, blocks, length = np.zeros(frame.shape[1]), [], 0
-    for t, jacobian in enumerate(jacobians, start=1):
-        frame, r = np.linalg.qr(jacobian @ frame)
+    for t, matrix in enumerate(jacobians, start=1):
+        frame, r = np.linalg.qr(matrix @ frame)
         logs, length = logs + np.log(np.abs(np.diag(r))), length + 1
         if t in ends:
             blocks.append(logs / length)
@@ -181,8 +183,8 @@ def qr_history(jacobians, frame, ends):
 def norm_history(jacobians, frame, ends):
     """Mutant: averages of column norms."""
     logs, blocks, length = np.zeros(frame.shape[1]), [], 0
-    for t, jacobian in enumerate(jacobians, start=1):
-        frame = jacobian @ frame
+    for t, matrix in enumerate(jacobians, start=1):
+        frame = matrix @ frame
         norms = np.linalg.norm(frame, axis=0)
         frame, logs, length = frame / norms, logs + np.log(norms), length + 1
         if t in ends:
@@ -215,7 +217,7 @@ def test_lstm_against_a_plain_loop(x64):
     np.testing.assert_allclose(
         found.standard_error, right.std(axis=0, ddof=1)[np.argsort(-right.mean(0))] / 20**0.5
     )
-    transposed = [jacobian.T for jacobian in jacobians]
+    transposed = [matrix.T for matrix in jacobians]
     assert not agrees(qr_history(transposed, frame, ends)[warm:])
     assert not agrees(right / math.log(2))  # bits
     assert not agrees(qr_history(jacobians, np.eye(2 * n), ends)[warm:])  # another start
@@ -557,3 +559,53 @@ def test_autonomous_needs_steps(x64):
     silent = lyapunov_spectrum(cell, steps=100, key=KEY)
     zeros = lyapunov_spectrum(cell, jnp.zeros((200, 1)), burn_in=100, key=KEY)
     np.testing.assert_allclose(silent.value, zeros.value, atol=1e-12)
+
+
+# One matrix for all gates.
+
+
+@pytest.mark.parametrize("family", [Elman, MinimalRNN, GRU, LSTM, PeepholeLSTM, Residual])
+def test_sum_of_gates_is_the_jacobian(family, x64):
+    cell = family(2, 6, key=jr.key(2), dtype=jnp.float64)
+    x = jnp.array([0.3, -1.0])
+    state = jax.tree.map(lambda leaf: leaf + 0.4, cell.initial_state())
+    assert bool(acts_unit_by_unit(cell, state, x))
+    new, push_all = linearise_unit_by_unit(cell, state, x)
+    expected, dense = jacobian(cell, state, x)
+    np.testing.assert_allclose(push_all(jnp.eye(len(dense))), dense, atol=1e-14)
+    np.testing.assert_allclose(ravel_pytree(new)[0], ravel_pytree(expected)[0], atol=1e-15)
+
+
+class Normalised(PointwiseCell):
+    """It mixes its products, and so breaks the promise of its class."""
+
+    recurrent: jax.Array
+    input_size: int = 1
+    hidden_size: int = 4
+
+    def initial_state(self):
+        return jnp.full(4, 0.1)
+
+    def read(self, state):
+        return state
+
+    def project(self, xs):
+        return xs[..., :1]
+
+    def combine(self, state, drive, product):
+        return jnp.tanh(product - jnp.mean(product) + drive)
+
+
+def test_mixed_products_are_found_out(x64):
+    cell = Normalised(jr.normal(jr.key(0), (4, 4)))
+    inputs = jr.normal(jr.key(1), (200, 1))
+    assert not bool(acts_unit_by_unit(cell, cell.initial_state(), inputs[0]))
+    found = lyapunov_spectrum(cell, inputs, key=KEY, num_exponents=3)
+    bare = lyapunov_spectrum(
+        lambda h, x: cell.step(h, x),
+        inputs,
+        state=cell.initial_state(),
+        key=KEY,
+        num_exponents=3,
+    )
+    np.testing.assert_allclose(found.value, bare.value, atol=1e-9)

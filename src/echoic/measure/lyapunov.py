@@ -10,19 +10,29 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
+from echoic.core.cell import (
+    AbstractCell,
+    PointwiseCell,
+    State,
+    Step,
+    as_cell,
+    flatten_state,
+    without_law,
+)
 from echoic.core.checks import at_least, is_traced, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.linalg import random_frame
 from echoic.measure.tangent_run import (
     ALLOWED_LOSS,
     Clock,
+    How,
     Sequence,
     begin_run,
     compiled_tangent_loop,
     control_for,
     tangent_loop,
 )
+from echoic.measure.unit_by_unit import acts_unit_by_unit
 
 _PILOT_STEPS = 64
 
@@ -232,10 +242,10 @@ def _run_traced(cell, inputs, begin, plan, every):
     last = plan.burn_in + plan.steps
     if plan.burn_in:
         control = control_for(plan.warm_up_ends(plan.burn_in), interval, measuring=False)
-        warm, _ = tangent_loop(cell, inputs, begin, control, 0, plan.burn_in, False, False)
+        warm, _ = tangent_loop(cell, inputs, begin, control, 0, plan.burn_in, How())
         begin = _reset(warm, begin)
     control = control_for(plan.ends(), interval, check_every=_check_every(plan, interval))
-    found = tangent_loop(cell, inputs, begin, control, plan.burn_in, last, False, False)
+    found = tangent_loop(cell, inputs, begin, control, plan.burn_in, last, How())
     return found, _Chosen(interval, False, 0)
 
 
@@ -245,9 +255,12 @@ def _run_with_search(cell, inputs, begin, plan, every):
     searching = every == "auto"
     pilot = plan.burn_in if plan.burn_in else min(_PILOT_STEPS, plan.steps)
 
+    together = _can_sum_gates(cell, inputs, begin)
+
     def run(begin, control, first, last, balanced=False):
         bounds = np.asarray(first, np.int32), np.asarray(last, np.int32)
-        return compiled_tangent_loop(cell, inputs, begin, control, *bounds, True, balanced)
+        how = How(adaptive=True, balanced=balanced, unit_by_unit=together)
+        return compiled_tangent_loop(cell, inputs, begin, control, *bounds, how)
 
     interval, balanced = 1 if searching else every, False
     if searching or plan.burn_in:
@@ -276,6 +289,17 @@ def _run_with_search(cell, inputs, begin, plan, every):
             break
         reruns += 1
     return found, _Chosen(interval, balanced, reruns)
+
+
+def _can_sum_gates(cell: AbstractCell, inputs, begin: Sequence) -> bool:
+    """Whether one matrix for all gates is right for this cell, and cheaper."""
+    n, k = begin.frame.shape[1:]
+    if not isinstance(cell, PointwiseCell) or 2 * k < n or n % cell.hidden_size:
+        return False
+    state = jtu.tree_map(lambda leaf: leaf[0], begin.state)
+    x = jnp.zeros(cell.input_size, begin.frame.dtype) if inputs is None else inputs[0, 0]
+    verdict = acts_unit_by_unit(cell, state, x)
+    return not is_traced(verdict) and bool(verdict)
 
 
 def _per_step(run: Sequence, clock: Clock) -> float:

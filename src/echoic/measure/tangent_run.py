@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from echoic.core.cell import AbstractCell, State, flatten_state
+from echoic.core.cell import AbstractCell, PointwiseCell, State, flatten_state
 from echoic.core.linalg import log_abs, log_abs_det
 from echoic.core.tangent import linearise
 from echoic.measure.orthogonalise import balance, log_volume, spread, triangularise
+from echoic.measure.unit_by_unit import linearise_unit_by_unit
 
 LONGEST_INTERVAL = 64
 # Losing a third of the digits between two factorisations leaves the exponents at rounding level;
@@ -61,6 +62,18 @@ class Control(NamedTuple):
     check_every: Array | np.ndarray
 
 
+class How(NamedTuple):
+    """What a run is compiled for.
+
+    ``adaptive``: watch the loss of digits, and let the interval follow it; ``balanced``: see
+    `balance`; ``unit_by_unit``: see `linearise_unit_by_unit`.
+    """
+
+    adaptive: bool = False
+    balanced: bool = False
+    unit_by_unit: bool = False
+
+
 def control_for(ends, interval, *, adapting=False, measuring=True, check_every=1) -> Control:
     """A `Control` from plain numbers."""
     # NumPy arrays: traced by filter_jit all the same, and built in no time.
@@ -92,13 +105,17 @@ def begin_run(state: State, frame: Float[Array, "b n k"], num_blocks: int) -> Se
 
 
 def _advance(
-    cell: AbstractCell, x: Any, old: Sequence, clock: Clock, control: Control, due, end, balanced
+    cell: AbstractCell, x: Any, old: Sequence, clock: Clock, control: Control, due, end, how: How
 ):
     """One step of one sequence: push the frame, factorise it if that is ``due``."""
     n, k = old.frame.shape
     drive = jnp.zeros(cell.input_size, old.frame.dtype) if x is None else x
-    state, push = linearise(cell, old.state, drive)
-    push_all = jax.vmap(push, in_axes=1, out_axes=1)
+    if how.unit_by_unit:
+        assert isinstance(cell, PointwiseCell)
+        state, push_all = linearise_unit_by_unit(cell, old.state, drive)
+    else:
+        state, push = linearise(cell, old.state, drive)
+        push_all = jax.vmap(push, in_axes=1, out_axes=1)
     none = jnp.zeros(k, old.frame.dtype)
 
     def factorised(a):
@@ -107,8 +124,8 @@ def _advance(
         return frame, gained, spread(a, gained)
 
     frame, before = old.frame, none
-    if balanced:
-        frame, upper = balance(push, frame)
+    if how.balanced:
+        frame, upper = balance(lambda v: push_all(v[:, None])[:, 0], frame)
         before = log_abs(jnp.diagonal(upper))
     frame = push_all(frame)
     frame, gained, lost = jax.lax.cond(due, factorised, lambda f: (f, none, none.sum()), frame)
@@ -143,9 +160,7 @@ def _advance(
     return new, lost
 
 
-def tangent_loop(
-    cell, inputs, begin: Sequence, control: Control, first, last, adaptive: bool, balanced: bool
-):
+def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, how: How):
     """Run from step ``first`` to ``last``; both may be traced."""
     dtype = begin.frame.dtype
     wanted = -WANTED_LOSS * math.log(jnp.finfo(dtype).eps)
@@ -160,11 +175,11 @@ def tangent_loop(
         def one(x, old):
             # No sequence tells another when to factorise: the flags are closed over, so that
             # they stay scalars and the conditionals conditionals under vmap.
-            return _advance(cell, x, old, clock, control, due, end, balanced)
+            return _advance(cell, x, old, clock, control, due, end, how)
 
         new, lost = jax.vmap(one)(x, old)
         interval, rate, worst = clock.interval, clock.rate, clock.spread
-        if adaptive:
+        if how.adaptive:
             lost = jnp.max(lost)
             now = lost / (clock.since + 1).astype(dtype)
             rate = jnp.where(due, jnp.maximum(now, 0.9 * rate), rate)
@@ -174,13 +189,15 @@ def tangent_loop(
             interval = jnp.where(due & control.adapting, fitting, interval)
             worst = jnp.maximum(worst, lost)
         new_block = clock.block + end.astype(jnp.int32)
+        # A warm-up is checked to see whether single steps need balancing, and no further.
+        check_next = (new_block % control.check_every == 0) & (control.measuring | (interval == 1))
         clock = Clock(
             block=new_block,
             since=jnp.where(due, 0, clock.since + 1),
             interval=interval,
             rate=rate,
             spread=worst,
-            checking=jnp.where(end, new_block % control.check_every == 0, clock.checking & ~due),
+            checking=jnp.where(end, check_next, clock.checking & ~due),
             checked=clock.checked + clock.checking.astype(jnp.int32),
         )
         return new, clock
