@@ -1,8 +1,11 @@
 """The command line answers at once: nothing heavy is imported before it is needed."""
 
+import ast
 import json
+import pathlib
 import subprocess
 import sys
+import types
 
 HEAVY = ("jax", "torch", "matplotlib", "plotly", "scipy", "equinox")
 
@@ -28,7 +31,17 @@ def test_importing_echoic_imports_nothing_heavy():
 def test_every_public_name_is_there_and_none_is_hidden_by_a_module():
     import echoic
 
+    packages = {"cells", "data", "diagnosis", "init", "measure", "reports", "testing", "theory"}
     for name in echoic.__all__:
         found = getattr(echoic, name)
         assert found is getattr(echoic, name)
-        assert callable(found) or name in (*echoic._PACKAGES, "__version__")
+        assert isinstance(found, types.ModuleType) == (name in packages)
+
+
+def test_the_stub_exports_what_it_imports():
+    import echoic
+
+    tree = ast.parse(pathlib.Path(echoic.__file__).with_suffix(".pyi").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    listed = next(node.value for node in tree.body if isinstance(node, ast.Assign))
+    assert ast.literal_eval(listed) == sorted(a.name for node in imports for a in node.names)
