@@ -26,7 +26,7 @@ def test_every_flag_has_a_sentence():
 def test_throw_raises_on_the_named_flags_only():
     estimate = Estimate(jnp.ones(2), status=Status.UNSTABLE)
     assert estimate.throw(Status.NOT_FINITE) is estimate
-    with pytest.raises(UntrustedError, match="unstable.*throw=False"):
+    with pytest.raises(UntrustedError, match=r"unstable.*throw=False"):
         estimate.throw(Status.UNSTABLE, Status.NOT_FINITE)
 
 

@@ -1,0 +1,1 @@
+"""The contracts that everything else stands on; nothing here knows a concrete cell."""
