@@ -140,13 +140,13 @@ def test_labels_avoid_ink_and_other_text():
 
 
 def test_a_threshold_is_one_line_only_where_there_is_one(record):
-    assert level_of(record, "linear_recall", "information") == 0.1
-    assert level_of(record, "gradient_reach", "gain") == pytest.approx(0.05)
+    assert level_of(record, "linear_recall") == 0.1
+    assert level_of(record, "gradient_reach") == pytest.approx(0.05)
     curve = record.networks[0].curve("fisher_memory")
     doubled = dataclasses.replace(curve, value=2 * curve.value)
     first = dataclasses.replace(record.networks[0], curves=(doubled,))
     changed = dataclasses.replace(record, networks=(first, *record.networks[1:]))
-    assert level_of(changed, "fisher_memory", "information") is None
+    assert level_of(changed, "fisher_memory") is None
 
 
 def test_thinning_keeps_the_ends_and_what_it_is_told():

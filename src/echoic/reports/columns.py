@@ -124,11 +124,13 @@ def _horizon_cell(curve: Curve | None) -> Cell:
 def _values(record: ReportRecord) -> list[Column]:
     at = f"at {record.horizon}"
 
-    def value(quantity: str) -> Callable[[NetworkRecord], Cell]:
+    def value(
+        quantity: str, text: Callable[[float, float], str]
+    ) -> Callable[[NetworkRecord], Cell]:
         def cell(network: NetworkRecord) -> Cell:
             curve = network.curve(quantity)
             number = math.nan if curve is None else curve.at(record.horizon)
-            return Cell(warranted(number, error_at(curve, record.horizon)), sort=number)
+            return Cell(text(number, error_at(curve, record.horizon)), sort=number)
 
         return cell
 
@@ -140,7 +142,7 @@ def _values(record: ReportRecord) -> list[Column]:
             f"Gradient reach at the horizon of {record.horizon} steps, 1 at lag 0."
             f" {QUANTITIES['gradient_reach'].definition}",
             QUANTITIES["gradient_reach"].unit,
-            value("gradient_reach"),
+            value("gradient_reach", warranted),
         ),
         _column(
             record,
@@ -149,9 +151,19 @@ def _values(record: ReportRecord) -> list[Column]:
             f"Linear recall at the horizon of {record.horizon} steps, between 0 and 1."
             f" {QUANTITIES['linear_recall'].definition}",
             "R²",
-            value("linear_recall"),
+            value("linear_recall", _share),
         ),
     ]
+
+
+def _share(value: float, error: float) -> str:
+    """A share of a whole: below a thousandth it is nothing, however well it is known."""
+    text = warranted(value, error)
+    if math.isfinite(value) and abs(value) < 1e-2 and text != "0":
+        digits = min(3, len(text.partition(".")[2]) or 3)
+        # Adding zero takes the sign from a negative zero.
+        return f"{round(value, digits) + 0.0:.{digits}f}"
+    return text
 
 
 def _rest(record: ReportRecord) -> list[Column]:

@@ -11,9 +11,10 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from echoic.core.records import QUANTITIES, NetworkRecord, ReportRecord, SignalRecord
+from echoic.core.records import NetworkRecord, ReportRecord, SignalRecord
+from echoic.reports.choosing import choices, definition, label, members
 from echoic.reports.columns import Column, columns
-from echoic.reports.page_data import choices, island
+from echoic.reports.page_data import island
 from echoic.reports.style import (
     aligned,
     horizon_text,
@@ -21,7 +22,9 @@ from echoic.reports.style import (
     mathematical,
     printable,
     significant,
+    source_text,
     typographic,
+    unbroken,
     with_error,
 )
 
@@ -47,6 +50,7 @@ def to_html(record: ReportRecord) -> str:
             island=Markup(island(record)),
             panels=_panels(record),
             table=table(record),
+            stars=any(cell.text.endswith("*") for c in columns(record) for cell in c.cells),
             words=_words(record),
             why=_why(record),
             advised=[network for network in record.networks if network.snippets],
@@ -69,7 +73,12 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"printable": printable, "typographic": typographic, "lines": _lines}
+    made.filters |= {
+        "printable": printable,
+        "typographic": typographic,
+        "lines": _lines,
+        "unbroken": unbroken,
+    }
     return made
 
 
@@ -103,7 +112,7 @@ def _numbers(column: Column) -> list[dict[str, Any]]:
             "text": typographic(text),
             "filler": padded[len(text) :],
             "star": cell.text.endswith("*"),
-            "error": cell.error,
+            "error": typographic(cell.error),
             "error_filler": ("" if cell.error else widest)
             if not (cell.error and is_decimal(cell.error))
             else padded_error[len(cell.error) :],
@@ -154,13 +163,7 @@ def _panels(record: ReportRecord) -> list[dict[str, Any]]:
             "id": panel,
             "title": title,
             "choices": [
-                {
-                    "key": name,
-                    "label": _label(name),
-                    "definition": mathematical(QUANTITIES[name].definition)
-                    if name in QUANTITIES
-                    else "",
-                }
+                {"key": name, "label": label(name), "definition": definition(name)}
                 for name in choices(record, panel)
             ],
             "alternative": f"{title} over the lag. {_curve_words(record, panel)}",
@@ -172,24 +175,14 @@ def _panels(record: ReportRecord) -> list[dict[str, Any]]:
 
 def _curve_words(record: ReportRecord, panel: str) -> str:
     """A figure in words: the verdict, then each network's horizon by the first curve."""
-    quantity = choices(record, panel)[0]
+    quantity = members(choices(record, panel)[0])[0]
     parts = []
     for network in record.networks:
         curve = network.curve(quantity)
         if curve is not None and curve.horizon is not None:
             parts.append(f"{printable(network.name)}: {horizon_text(curve.horizon)}")
-    words = f"Horizon in steps by {_label(quantity)}: {'; '.join(parts)}." if parts else ""
+    words = f"Horizon in steps by {label(quantity)}: {'; '.join(parts)}." if parts else ""
     return f"{printable(record.verdict)} {words}".strip()
-
-
-def _label(quantity: str) -> str:
-    about = QUANTITIES.get(quantity)
-    return printable(quantity) if about is None else mathematical(about.label)
-
-
-def _definition(quantity: str) -> str:
-    about = QUANTITIES.get(quantity)
-    return "" if about is None else mathematical(about.definition)
 
 
 def _words(record: ReportRecord) -> list[tuple[str, str]]:
@@ -205,7 +198,10 @@ def _why(record: ReportRecord) -> dict[str, Any]:
             count = int(np.isneginf(spectrum.exponents).sum())
             lost.append(f"{printable(network.name)} has {count} of {len(spectrum.exponents)}")
     return {
-        "spectrum": any(n.spectrum is not None for n in record.networks),
+        "spectrum": any(
+            n.spectrum is not None and np.isfinite(n.spectrum.exponents).any()
+            for n in record.networks
+        ),
         "singular": any(n.singular_values is not None for n in record.networks),
         "autocorrelation": len(record.signal.autocorrelation) > 1,
         "lost": "; ".join(lost),
@@ -225,7 +221,7 @@ def _signal(signal: SignalRecord) -> list[tuple[str, str]]:
     sequences = "" if signal.num_sequences == 1 else f"{signal.num_sequences} sequences of "
     entries = [
         ("Name", signal.name),
-        ("Source", signal.source),
+        ("Source", source_text(signal.source)),
         ("SHA-256", signal.sha256),
         ("Length", f"{sequences}{signal.length} steps"),
         ("Sampling", signal.sampling),
@@ -244,7 +240,7 @@ def _settings(settings: Any) -> list[tuple[str, str]]:
 def _network_notes(network: NetworkRecord) -> dict[str, Any]:
     curves = [
         (
-            f"{_label(c.quantity)}, {c.origin}",
+            f"{label(c.quantity)}, {c.origin}",
             " ".join([*c.notes, f"Source: {c.source}." if c.source else ""]).strip(),
         )
         for c in network.curves

@@ -5,8 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
-from echoic.reports.scales import DEFAULT_QUANTITY, level_of, value_range
+from echoic.core.records import Curve, NetworkRecord, ReportRecord
+from echoic.reports.choosing import (
+    DEFAULT_QUANTITY,
+    axis_label,
+    beside,
+    choices,
+    is_main,
+    label,
+    members,
+)
+from echoic.reports.scales import ends_at, is_logarithmic, level_of, value_range
 from echoic.reports.serialise import plain_numbers
 from echoic.reports.style import (
     GREY_ON_DARK,
@@ -14,7 +23,6 @@ from echoic.reports.style import (
     ON_DARK,
     ON_LIGHT,
     foremost,
-    mathematical,
     printable,
 )
 from echoic.reports.thinning import thinned
@@ -35,8 +43,13 @@ def page_data(record: ReportRecord) -> dict[str, Any]:
         "light": {"curves": ON_LIGHT, "grey": GREY_ON_LIGHT},
         "dark": {"curves": ON_DARK, "grey": GREY_ON_DARK},
         "quantities": _quantities(record),
-        "networks": [_network(network, most, lags) for network in record.networks],
-        "autocorrelation": _series(record.signal.autocorrelation, most),
+        "labels": {
+            curve.quantity: label(curve.quantity)
+            for network in record.networks
+            for curve in network.curves
+        },
+        "networks": [_network(network, most, lags, record.horizon) for network in record.networks],
+        "autocorrelation": _series(record.signal.autocorrelation, most, record.horizon),
         "lags": lags,
     }
 
@@ -47,18 +60,6 @@ def island(record: ReportRecord) -> str:
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
-
-
-def choices(record: ReportRecord, panel: str) -> list[str]:
-    """The quantities of a panel that were measured, the default first."""
-    found = {
-        curve.quantity
-        for network in record.networks
-        for curve in network.curves
-        if curve.panel == panel and curve.origin != "reference"
-    }
-    order = [DEFAULT_QUANTITY[panel], *QUANTITIES, *sorted(found)]
-    return [name for name in dict.fromkeys(order) if name in found]
 
 
 def _points_each(record: ReportRecord) -> int:
@@ -74,26 +75,44 @@ def _quantities(record: ReportRecord) -> dict[str, Any]:
     found = {}
     for panel in DEFAULT_QUANTITY:
         for name in choices(record, panel):
-            about = QUANTITIES.get(name)
+            level = level_of(record, name)
             found[name] = {
-                "label": mathematical(about.label) if about else printable(name),
-                "unit": about.unit if about else "",
-                "panel": panel,
-                "threshold": _rounded(level_of(record, name, panel)),
+                "axis": axis_label(name),
+                "members": members(name),
+                "beside": beside(name),
+                "logarithmic": is_logarithmic(panel, name),
+                "threshold": _rounded(level),
                 "range": plain_numbers(value_range(record, panel, name)),
+                "ends": _ends(record, name, level),
             }
     return found
+
+
+def _ends(record: ReportRecord, choice: str, level: float | None) -> list[list[Any]]:
+    """Network, quantity and lag of the marks on curves whose threshold is not the line drawn."""
+    ends = []
+    for i, network in enumerate(record.networks):
+        for curve in network.curves:
+            if curve.quantity in members(choice) and is_main(curve, network):
+                lag = ends_at(curve, level)
+                ends += [] if lag is None else [[i, curve.quantity, lag]]
+    return ends
 
 
 def _rounded(level: float | None) -> float | None:
     return None if level is None else float(f"{level:.3g}")
 
 
-def _network(network: NetworkRecord, most: int, lags: list[list[int]]) -> dict[str, Any]:
+def _network(
+    network: NetworkRecord, most: int, lags: list[list[int]], wanted: int
+) -> dict[str, Any]:
     spectrum = network.spectrum
     return {
         "name": printable(network.name),
-        "curves": [_curve(curve, most, lags) for curve in network.curves],
+        "curves": [
+            {**_curve(curve, most, lags, wanted), "main": is_main(curve, network)}
+            for curve in network.curves
+        ],
         "exponents": None if spectrum is None else _series(spectrum.exponents, most),
         "predicted": None
         if spectrum is None or spectrum.predicted is None
@@ -105,10 +124,11 @@ def _network(network: NetworkRecord, most: int, lags: list[list[int]]) -> dict[s
     }
 
 
-def _curve(curve: Curve, most: int, lags: list[list[int]]) -> dict[str, Any]:
+def _curve(curve: Curve, most: int, lags: list[list[int]], wanted: int) -> dict[str, Any]:
     horizon = curve.horizon
     keep = () if horizon is None else (horizon.last, horizon.first_crossing, horizon.peak)
-    chosen = thinned(curve.lags, most, keep)
+    # The reader points at the lag that she asked for: it must be there, not a neighbour.
+    chosen = thinned(curve.lags, most, (wanted, *keep))
     own = [int(lag) for lag in curve.lags[chosen]]
     if own not in lags:
         lags.append(own)
@@ -126,9 +146,9 @@ def _part(values: np.ndarray | None, chosen: np.ndarray, digits: int) -> list[An
     return None if values is None else plain_numbers(np.asarray(values)[chosen], digits)
 
 
-def _series(values: np.ndarray, most: int) -> dict[str, Any]:
+def _series(values: np.ndarray, most: int, wanted: int | None = None) -> dict[str, Any]:
     """Numbered values, from 0: an order or a lag, and how many there are in all."""
-    chosen = thinned(np.arange(len(values)), most)
+    chosen = thinned(np.arange(len(values)), most, (wanted,))
     return {
         "index": chosen.tolist(),
         "value": plain_numbers(np.asarray(values)[chosen], 4),

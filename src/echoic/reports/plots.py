@@ -13,26 +13,36 @@ from matplotlib.figure import Figure
 
 from echoic.core import checks
 from echoic.core.records import QUANTITIES, Curve, ReportRecord
+from echoic.reports.choosing import (
+    ALL_GAINS,
+    DEFAULT_QUANTITY,
+    Shown,
+    axis_label,
+    choices,
+    shown,
+)
 from echoic.reports.naming import label_ends
 from echoic.reports.scales import (
-    DEFAULT_QUANTITY,
-    LOWEST_GAIN,
     ZERO_AT,
     abscissa,
     drawn_line,
+    ends_at,
     fewer,
+    is_logarithmic,
     level_of,
     value_range,
+    within,
 )
 from echoic.reports.style import (
     GREY_ON_LIGHT,
     ON_LIGHT,
     foremost,
-    mathematical,
 )
 
 PANEL_WIDTH_MM, HEIGHT_MM = 85.0, 64.0
 POINTS = 8
+# An asymptote for each of many networks would hide what was measured.
+_MOST_REFERENCES = 2
 LINES = {"measured": "-", "predicted": (0, (4, 2)), "bound": (0, (1, 1.5)), "reference": "-"}
 
 
@@ -59,8 +69,11 @@ def figure(
     """The memory curves for a paper.
 
     Measured curves are solid with a band of two standard errors, predicted ones dashed in the same
-    colour, bounds dotted. The wanted horizon is a vertical line, thresholds are thin horizontal
-    ones, what lies below the noise floor is shaded. Lag 0 stands at the left edge.
+    colour, bounds dotted, references (the Lyapunov asymptote of one or two networks, memoryless
+    recall) thin in that colour. The wanted horizon is a vertical line, thresholds are thin grey
+    horizontal ones, what lies below the noise floor is shaded. Where curves start at different
+    heights there is no one threshold line: a dot marks each curve's horizon. Lag 0 stands at the
+    left edge.
 
     **Arguments**
 
@@ -68,35 +81,44 @@ def figure(
       and the worst. The others are grey.
     - ``panels``: ``"gain"``, ``"information"`` or both: 85 mm each.
     - ``quantities``: which curve a panel shows, such as ``{"gain": "coherent_reach"}``; gradient
-      reach and linear recall by default.
+      reach and linear recall by default, and for a single network ``"all_gains"``.
 
     **Returns** a figure that belongs to no window: save it with ``.savefig("name.pdf")``.
     """
     panels = [checks.one_of("panel", panel, DEFAULT_QUANTITY) for panel in panels]
     if not panels:
         raise ValueError("panels must name at least one of gain, information.")
-    shown = DEFAULT_QUANTITY | dict(quantities or {})
-    for panel, quantity in shown.items():
-        checks.one_of("panel", panel, DEFAULT_QUANTITY)
-        of_panel = [name for name, about in QUANTITIES.items() if about.panel == panel]
-        checks.one_of(f"quantity of the {panel} panel", quantity, of_panel)
+    chosen = _chosen(record, dict(quantities or {}))
     coloured = _coloured(record, networks)
     size = (PANEL_WIDTH_MM * len(panels) / 25.4, HEIGHT_MM / 25.4)
     with matplotlib.rc_context(_settings()):
         drawing = PaperFigure(figsize=size)
         FigureCanvasAgg(drawing)
         for i, (axes, panel) in enumerate(zip(_axes(drawing, len(panels)), panels, strict=True)):
-            _draw_panel(drawing, axes, record, coloured, panel, shown[panel])
+            _draw_panel(drawing, axes, record, coloured, panel, chosen[panel])
             if len(panels) > 1:
                 axes.text(0.0, 1.03, "ab"[i], transform=axes.transAxes, weight="bold", va="bottom")
     return drawing
+
+
+def _chosen(record: ReportRecord, wanted: dict[str, str]) -> dict[str, str]:
+    first = {
+        panel: next(iter(choices(record, panel)), name) for panel, name in DEFAULT_QUANTITY.items()
+    }
+    for panel, quantity in wanted.items():
+        checks.one_of("panel", panel, DEFAULT_QUANTITY)
+        of_panel = [name for name, about in QUANTITIES.items() if about.panel == panel]
+        together = [ALL_GAINS] if first[panel] == ALL_GAINS else []
+        checks.one_of(f"quantity of the {panel} panel", quantity, of_panel + together)
+    return first | wanted
 
 
 def _settings() -> dict[Any, Any]:
     installed = set(font_manager.get_font_names())
     face = next((name for name in _FACES if name in installed), "DejaVu Sans")
     return {
-        "font.family": [face],
+        # The second one has the subscripts and Greek letters that the first may lack.
+        "font.family": list(dict.fromkeys((face, "DejaVu Sans"))),
         "font.size": POINTS,
         "axes.labelsize": POINTS,
         "axes.titlesize": POINTS,
@@ -155,36 +177,41 @@ def _draw_panel(
     quantity: str,
 ) -> None:
     _scales(axes, record, panel, quantity)
-    for i, network in enumerate(record.networks):
-        curve = network.curve(quantity)
-        if i not in coloured and curve is not None:
-            axes.plot(*drawn_line(curve, panel), color=GREY_ON_LIGHT, lw=0.6, zorder=1)
-    floors = []
-    for i, colour in zip(coloured, ON_LIGHT, strict=False):
-        for curve in record.networks[i].curves:
-            if curve.quantity == quantity:
-                _draw_curve(axes, curve, panel, colour)
-                floors += [] if curve.floor is None else [curve]
-    if floors:
-        _shade_floor(axes, floors, panel)
-    _guides(axes, record, panel, quantity)
-    label_ends(drawing, axes, record, coloured, panel, quantity)
+    foot = axes.get_ylim()[0] if is_logarithmic(panel, quantity) else None
+    lines = shown(record, quantity, coloured, panel != "gain" or len(coloured) <= _MOST_REFERENCES)
+    level = level_of(record, quantity)
+    for line in lines:
+        if line.colour is None:
+            axes.plot(*drawn_line(line.curve, foot), color=GREY_ON_LIGHT, lw=0.6, zorder=1)
+        else:
+            _draw_curve(axes, line, foot, level)
+    of_interest = [line.curve for line in lines if line.colour is not None]
+    floors = [curve for curve in of_interest if curve.floor is not None]
+    # Among all gains the coherent reach's floor would hide what can be seen of the others.
+    if floors and quantity != ALL_GAINS:
+        _shade_floor(axes, floors)
+    _guides(axes, record, level)
+    label_ends(drawing, axes, record.horizon, lines, foot, level)
 
 
-def _draw_curve(axes: Axes, curve: Curve, panel: str, colour: str) -> None:
-    x, y = drawn_line(curve, panel)
-    width = {"measured": 1.2, "predicted": 0.9, "bound": 0.9, "reference": 0.6}[curve.origin]
+def _draw_curve(axes: Axes, line: Shown, foot: float | None, level: float | None) -> None:
+    curve, colour = line.curve, ON_LIGHT[line.colour or 0]
+    x, y = drawn_line(curve, foot)
+    width = {"measured": 1.2, "predicted": 0.9, "bound": 0.9, "reference": 0.5}[curve.origin]
     axes.plot(x, y, color=colour, lw=width, ls=LINES[curve.origin], zorder=3)
     if curve.origin == "measured" and curve.standard_error is not None:
         chosen = fewer(curve)
         spread = 2 * np.asarray(curve.standard_error, float)[chosen]
         low, high = curve.value[chosen] - spread, curve.value[chosen] + spread
-        if panel == "gain":
-            low, high = (np.clip(edge, LOWEST_GAIN / 1e3, 1e12) for edge in (low, high))
+        if foot is not None:
+            low, high = within(low, foot), within(high, foot)
         axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0, zorder=2)
+    end = ends_at(curve, level) if curve.origin == "measured" else None
+    if end is not None:
+        axes.plot(abscissa(np.array([end])), [curve.at(end)], "o", ms=3, color=colour, zorder=4)
 
 
-def _shade_floor(axes: Axes, curves: Sequence[Curve], panel: str) -> None:
+def _shade_floor(axes: Axes, curves: Sequence[Curve]) -> None:
     """Shade what no coloured curve could show: below the lowest of their floors."""
     shortest = min(len(curve.lags) for curve in curves)
     floor = np.min([np.asarray(curve.floor, float)[:shortest] for curve in curves], axis=0)
@@ -202,16 +229,14 @@ def _scales(axes: Axes, record: ReportRecord, panel: str, quantity: str) -> None
     axes.set_xticks(ticks, ["0", *(f"{decade:d}" for decade in decades)])
     axes.tick_params(axis="x", which="minor", bottom=True)
     axes.set_xlabel("lag (steps back in time)")
-    about = QUANTITIES[quantity]
-    label = mathematical(about.label)
-    axes.set_ylabel(f"{label} ({about.unit})" if len(about.unit) < 22 else label)
+    axes.set_ylabel(axis_label(quantity))
     low, high = value_range(record, panel, quantity)
-    if panel == "gain":
+    if is_logarithmic(panel, quantity):
         axes.set_yscale("log")
     axes.set_ylim(low, high)
 
 
-def _guides(axes: Axes, record: ReportRecord, panel: str, quantity: str) -> None:
+def _guides(axes: Axes, record: ReportRecord, level: float | None) -> None:
     axes.axvline(record.horizon, color="0.25", lw=0.7, zorder=2)
     axes.annotate(
         f"{record.horizon} steps",
@@ -222,7 +247,6 @@ def _guides(axes: Axes, record: ReportRecord, panel: str, quantity: str) -> None
         ha="center" if record.horizon < record.max_lag / 3 else "right",
         va="bottom",
     )
-    level = level_of(record, quantity, panel)
     if level is not None:
         axes.axhline(level, color="0.45", lw=0.4, zorder=2)
         axes.annotate(

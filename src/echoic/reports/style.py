@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from echoic.core.records import Curve, Horizon, Regime, ReportRecord
 
@@ -54,10 +55,53 @@ def printable(text: str) -> str:
     )
 
 
+def unbroken(text: str) -> str:
+    """``text`` with its percentages kept on one line."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def source_text(source: str) -> str:
+    """Where the data came from: a file that comes with echoic by its name, others as given.
+
+    ??? example
+        >>> source_text("/usr/lib/python3/echoic/data/files/ecg.npz"), source_text("my/ecg.csv")
+        ('ecg.npz, bundled with echoic', 'my/ecg.csv')
+    """
+    parts = re.split(r"[/\\]", source)
+    bundled = parts[-4:-1] == ["echoic", "data", "files"]
+    return f"{parts[-1]}, bundled with echoic" if bundled else source
+
+
 def shortened(text: str, most: int) -> str:
     """``text``, or its beginning with an ellipsis, within ``most`` letters."""
     text = printable(text)
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def shortened_apart(texts: Sequence[str], most: int) -> list[str]:
+    """The texts within ``most`` letters; those that would look alike keep their ends as well.
+
+    ??? example
+        >>> shortened_apart(["network, layer 0, forward", "network, layer 0, backward", "GRU"], 16)
+        ['network…forward', 'network…backward', 'GRU']
+    """
+    short = [shortened(text, most) for text in texts]
+    alike = {one for one in short if short.count(one) > 1}
+    for i, text in enumerate(texts):
+        whole = printable(text)
+        if short[i] in alike and len(whole) > most:
+            tail = _last_words(whole, most)
+            short[i] = whole[: most - 1 - len(tail)].rstrip(" ,") + "…" + tail
+    return short
+
+
+def _last_words(text: str, most: int) -> str:
+    """Whole words from the end of a text, about half of ``most`` letters."""
+    *_, last = text.split(" ")
+    if most // 2 <= len(last) <= most - 4:
+        return last
+    half = text[-(most // 2) :]
+    return half.partition(" ")[2] or half
 
 
 def horizon_text(horizon: Horizon | None) -> str:
@@ -88,7 +132,8 @@ def with_error(value: float, error: float, most: int = 3) -> tuple[str, str]:
         return UNKNOWN, ""
     if math.isinf(value):
         return ("inf" if value > 0 else "-inf"), ""
-    if not (math.isfinite(error) and error > 0):
+    # What is exact but for rounding needs no error.
+    if not (math.isfinite(error) and error > 1e-9 * abs(value)):
         return significant(value, most), ""
     decimals = _decimals(error)
     if decimals > 6:

@@ -12,7 +12,15 @@ from rich.text import Text
 
 from echoic.core.records import Curve, ReportRecord
 from echoic.reports.columns import Column, columns
-from echoic.reports.style import ASCII_MARKS, MARKS, aligned, is_decimal, printable, shortened
+from echoic.reports.style import (
+    ASCII_MARKS,
+    MARKS,
+    aligned,
+    is_decimal,
+    printable,
+    shortened,
+    shortened_apart,
+)
 
 # What a narrow terminal keeps longest. The order on the screen is that of `columns`.
 _IMPORTANCE = (
@@ -32,7 +40,7 @@ _IMPORTANCE = (
     "horizon_learning_speed",
 )
 _NARROW = 100
-_SHORTEST_NAME, _LONGEST_NAME = 12, 44
+_SHORTEST_NAME, _LONGEST_NAME = 16, 44
 _SPARKS, _ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.,-~=*#"
 _REGIME_STYLES = {"fading": "blue", "edge": "green", "rugged": "red"}
 _DRAWN = 3
@@ -91,8 +99,7 @@ class TerminalReport:
         yield Text("")
         if record.networks:
             yield _table(record, width, plain)
-            if width < _NARROW and any(n.spectrum is not None for n in record.networks):
-                yield Text("(4): the standard error, in units of the last digit.", style="dim")
+            yield from _footnotes(record, width, plain)
             yield Text("")
             yield _sparklines(record, width, plain)
         yield from _warnings(record, console, width, plain)
@@ -128,14 +135,37 @@ def _in_ascii(record: ReportRecord) -> ReportRecord:
 
 
 def _short(text: str, most: int, plain: bool) -> str:
-    text = shortened(text, most)
+    return _plain(shortened(text, most), plain)
+
+
+def _plain(text: str, plain: bool) -> str:
     return text.replace("…", "~") if plain else text
 
 
-def _table(record: ReportRecord, width: int, plain: bool) -> Table:
+def _layout(
+    record: ReportRecord, width: int, plain: bool
+) -> tuple[list[Column], dict[str, list[str]], int]:
+    """The columns that fit, all columns' texts, and the width of the names."""
     every = columns(record)
     texts = {column.key: _texts(column, plain, width < _NARROW) for column in every}
     chosen, name_width = _fitting(every, texts, width)
+    return chosen, texts, name_width
+
+
+def _footnotes(record: ReportRecord, width: int, plain: bool) -> Iterator[Text]:
+    """What the signs in the table mean, if they are in it."""
+    chosen, texts, _ = _layout(record, width, plain)
+    cells = [text for column in chosen if column.numeric for text in texts[column.key]]
+    if any("(" in text for text in cells):
+        yield Text("(4): the standard error, in units of the last digit.", style="dim")
+    if any("*" in text for text in cells):
+        note = "*: summed over a finite time; no stationary state exists."
+        yield Text(note, style="dim")
+
+
+def _table(record: ReportRecord, width: int, plain: bool) -> Table:
+    chosen, texts, name_width = _layout(record, width, plain)
+    names = shortened_apart([network.name for network in record.networks], name_width)
     table = Table(box=None, padding=(0, _gap(width), 0, 0), pad_edge=False, header_style="dim")
     for column in chosen:
         if column.key == "name":
@@ -152,7 +182,7 @@ def _table(record: ReportRecord, width: int, plain: bool) -> Table:
             text = texts[column.key][i]
             style = _REGIME_STYLES.get(network.regime or "", "") if column.key == "regime" else ""
             if column.key == "name":
-                text = _short(text, name_width, plain)
+                text = _plain(names[i], plain)
             cells.append(Text(text, style=style))
         table.add_row(*cells)
     return table
@@ -203,7 +233,7 @@ def _fitting(
     """The columns that fit, by importance, and what is left for the names."""
     gap = _gap(width)
     longest = max(len(name) for name in texts["name"])
-    shortest = min(longest, _SHORTEST_NAME + max(0, width - 60) // 4, _LONGEST_NAME)
+    shortest = min(longest, max(_SHORTEST_NAME, width // 4 - 3), _LONGEST_NAME)
     left = width - max(shortest, len("network"))
     kept = {"name"}
     by_key = {column.key: column for column in every}
@@ -236,8 +266,9 @@ def _sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
     table.add_column(Text(""), width=room, no_wrap=True)
     for _, word in pairs:
         table.add_column(Text(word), width=cells, no_wrap=True)
-    for network in shown:
-        line: list[Text] = [Text(_short(network.name, room, plain))]
+    names = shortened_apart([network.name for network in shown], room)
+    for network, name in zip(shown, names, strict=True):
+        line: list[Text] = [Text(_plain(name, plain))]
         for quantity, word in pairs:
             curve = network.curve(quantity)
             line.append(

@@ -25,7 +25,7 @@ function shortened(text, most) {
 }
 
 function frame(view, panel) {
-  const margin = panel.margin || { l: view.small ? 56 : 64, r: 10, t: 26, b: 44 };
+  const margin = panel.margin || { l: view.small ? 56 : 64, r: 18, t: 26, b: 44 };
   return {
     width: view.width, height: view.height, margin, plot: {
       left: margin.l, top: margin.t,
@@ -83,19 +83,18 @@ function toPixels(box, xaxis, yaxis) {
 
 function memoryFigure(data, panel, quantity, view, ranges) {
   const about = data.quantities[quantity];
-  const logarithmic = panel === "gain";
+  const logarithmic = about.logarithmic;
   const box = frame(view, {});
   const [low, high] = about.range;
   const y = ranges && ranges.y || (logarithmic ? [Math.log10(low), Math.log10(high)] : [low, high]);
   const xaxis = lagAxis(view, data.max_lag, ranges && ranges.x);
-  const unit = about.unit && about.unit.length < 22 ? ` (${about.unit})` : "";
   const yaxis = axis(view, {
     type: logarithmic ? "log" : "linear", range: y,
-    title: { text: escaped(about.label + unit), font: { size: view.font }, standoff: 4 },
+    title: { text: escaped(about.axis), font: { size: view.font }, standoff: 4 },
     ...(logarithmic ? decadeTicks(y) : { nticks: 6 }),
   });
   const made = layout(view, box, xaxis, yaxis);
-  const drawn = memoryTraces(data, quantity, view, logarithmic, Math.min(low, 10 ** y[0]));
+  const drawn = memoryTraces(data, quantity, view, Math.min(low, logarithmic ? 10 ** y[0] : y[0]));
   made.shapes.push(
     line({ x0: data.horizon, x1: data.horizon, yref: "paper", y0: 0, y1: 1 }, view.ink, 1.2));
   made.annotations.push({
@@ -109,40 +108,58 @@ function memoryFigure(data, panel, quantity, view, ranges) {
       font: { color: view.faint } });
   }
   nameCurves(data, made, box, drawn, view, about, logarithmic);
-  return { traces: drawn.traces, layout: made, rows: drawn.rows };
+  if (about.threshold !== null) drawn.kinds.add("threshold");
+  return { traces: drawn.traces, layout: made, rows: drawn.rows, kinds: drawn.kinds };
 }
 
 function line(place, color, width) {
   return { type: "line", layer: "below", line: { color, width }, ...place };
 }
 
-function memoryTraces(data, quantity, view, logarithmic, bottom) {
-  const back = [], shades = [], front = [], rows = [], floors = [], named = [];
+function memoryTraces(data, quantity, view, bottom) {
+  const about = data.quantities[quantity], together = about.members.length > 1, log = about.logarithmic;
+  const back = [], shades = [], front = [], dots = [], rows = [], floors = [], named = [], kinds = new Set();
   data.networks.forEach((network, i) => {
     const slot = view.coloured.indexOf(i);
-    for (const curve of network.curves) {
-      if (curve.quantity !== quantity) continue;
+    network.curves.forEach((curve, c) => {
+      const member = about.members.indexOf(curve.quantity), beside = curve.quantity === about.beside;
+      if (member < 0 && !beside) return;
       const lags = data.lags[curve.lags];
       rows.push({ network: network.name, curve, lags });
-      if (slot < 0 && curve.origin !== "measured") continue;
-      const colour = slot < 0 ? view.grey : view.colours[slot];
+      if (slot < 0 && !curve.main) return;
+      const colour = slot < 0 ? view.grey : view.colours[together ? Math.max(member, 0) : slot];
       const x = lags.map((lag) => lag === 0 ? ZERO_AT : lag);
-      const y = drawable(curve.value, logarithmic);
-      const trace = {
-        type: "scatter", mode: "lines", x, y, uid: `${quantity}-${curve.origin}-${i}`,
+      const y = drawable(curve.value, log);
+      (slot < 0 ? back : front).push({
+        type: "scatter", mode: "lines", x, y, uid: `${curve.quantity}-${c}-${i}`,
         line: { color: colour, width: slot < 0 ? 1.2 : WIDTHS[curve.origin], dash: DASHES[curve.origin] },
-        hoverinfo: "none", meta: { network: i, origin: curve.origin, curve, lags }, opacity: 1,
-      };
-      (slot < 0 ? back : front).push(trace);
-      if (slot >= 0 && curve.origin === "measured") {
-        if (curve.error) shades.push(band(x, curve, colour, logarithmic));
-        if (curve.floor) floors.push({ x, floor: drawable(curve.floor, logarithmic) });
-        named.push({ network: i, name: network.name, colour, x, y });
-      } else if (curve.origin === "measured") named.push({ network: i, x, y });
-    }
+        hoverinfo: "none", meta: { network: i, curve, lags }, opacity: 1,
+      });
+      if (curve.main || (together && beside)) {
+        const name = together ? data.labels[curve.quantity] : network.name;
+        named.push(slot < 0 ? { x, y } : { name, colour, x, y });
+      } else if (slot >= 0) named.push({ x, y, heavy: true });
+      if (slot < 0) return;
+      kinds.add(beside ? curve.quantity : curve.origin);
+      if (!curve.main) return;
+      if (curve.error) shades.push(band(x, curve, colour, log));
+      // The floor is the coherent reach's alone: among all gains it would hide what can be seen.
+      if (curve.floor && !together) { floors.push({ x, floor: drawable(curve.floor, log) }); kinds.add("floor"); }
+      dots.push(...endDots(about.ends, i, curve, lags, y, colour));
+    });
   });
+  if (dots.length) kinds.add("end");
   if (floors.length) shades.unshift(floorShade(floors, view, bottom));
-  return { traces: [...back, ...shades, ...front], rows, named };
+  return { traces: [...back, ...shades, ...front, ...dots], rows, named, kinds };
+}
+
+// Where a curve falls below its own threshold, if that is not the line that is drawn.
+function endDots(ends, network, curve, lags, y, colour) {
+  const found = ends.filter((one) => one[0] === network && one[1] === curve.quantity);
+  return found.map((one) => [one[2], lags.indexOf(one[2])]).filter(([, k]) => k >= 0).map(([lag, k]) => ({
+    type: "scatter", mode: "markers", x: [lag === 0 ? ZERO_AT : lag], y: [y[k]],
+    uid: `end-${curve.quantity}-${network}`, hoverinfo: "skip", marker: { color: colour, size: 7 },
+  }));
 }
 
 // Two standard errors to both sides. An unknown error leaves a hole in the band.
@@ -181,7 +198,7 @@ function nameCurves(data, made, box, drawn, view, about, logarithmic) {
   const paths = drawn.named.map((one) => along(one, pixel));
   const ink = [];
   paths.forEach((path, i) => {
-    const weight = drawn.named[i].name ? 1 : 0.3;
+    const weight = drawn.named[i].name ? 1 : drawn.named[i].heavy ? 0.6 : 0.3;
     for (const point of path) if (inside(point)) ink.push([point[0], point[1], weight]);
   });
   const wall = pixel(data.horizon, 1)[0];
@@ -254,7 +271,7 @@ function annotate(made, box, label, name, view) {
 
 // Spectra: numbered values, largest first, drawn over their share of the whole.
 function rankFigure(data, view, parts, title) {
-  const box = frame(view, { margin: { l: 58, r: 12, t: 10, b: 42 } });
+  const box = frame(view, { margin: { l: 58, r: 18, t: 10, b: 42 } });
   const traces = [], rows = [];
   let low = 0, high = 0;
   data.networks.forEach((network, i) => {
@@ -289,7 +306,7 @@ function rankFigure(data, view, parts, title) {
 
 function autocorrelationFigure(data, view) {
   const series = data.autocorrelation;
-  const box = frame(view, { margin: { l: 58, r: 12, t: 26, b: 42 } });
+  const box = frame(view, { margin: { l: 58, r: 18, t: 26, b: 42 } });
   const x = series.index.map((lag) => lag === 0 ? ZERO_AT : lag), y = drawable(series.value, false);
   const most = Math.max(series.count - 1, 2);
   const made = layout(view, box, lagAxis(view, most),

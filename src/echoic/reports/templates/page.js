@@ -2,7 +2,7 @@
 
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const state = { coloured: data.coloured.slice(), printing: false, rows: {}, ranges: {} };
+  const state = { coloured: data.coloured.slice(), printing: false, rows: {}, ranges: {}, kinds: {} };
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const touch = window.matchMedia("(pointer: coarse)");
   const tip = document.getElementById("tip");
@@ -27,7 +27,7 @@
       width, height: state.printing ? (three ? 170 : 230) : plot.clientHeight, small: width < 420, font, family,
       touch: touch.matches, coloured: state.coloured, colours: palette.curves, grey: palette.grey,
       ink: state.printing ? "#000000" : colour("ink"), faint: state.printing ? "#444444" : colour("faint"),
-      shade: state.printing ? "#e9e9e7" : colour("shade"),
+      shade: state.printing ? "rgba(0,0,0,0.09)" : colour("shade"),
       measure: (text) => { pen.font = `${font}px ${family}`; return pen.measureText(text).width; },
       legible: (hex) => mixed(hex, night ? "#ffffff" : "#000000", night ? 0.15 : 0.25),
     };
@@ -53,9 +53,18 @@
   function draw(plot) {
     const made = figureFor(plot);
     state.rows[plot.dataset.figure] = made.rows;
+    if (made.kinds) { state.kinds[plot.dataset.figure] = made.kinds; showKey(); }
     const first = !plot.classList.contains("js-plotly-plot");
     Plotly.react(plot, made.traces, made.layout, { displayModeBar: false, responsive: false, doubleClick: false, showTips: false });
     if (first) listen(plot);
+  }
+
+  // The key below the panels explains what is in them now, nothing else.
+  function showKey() {
+    const kinds = Object.values(state.kinds);
+    document.querySelectorAll("[data-kind]").forEach((one) => {
+      one.hidden = !kinds.some((found) => found.has(one.dataset.kind));
+    });
   }
 
   function drawAll() { plots.forEach(draw); }
@@ -91,11 +100,13 @@
     if (!meta) return;
     const lines = [];
     if (meta.curve) {
+      const { quantity, origin } = meta.curve;
+      const plain = plots.some((plot) => plot.dataset.figure in state.kinds && chosen(plot.dataset.figure) === quantity);
       lines.push(data.networks[meta.network].name);
+      if (!plain || origin !== "measured") lines.push(`${data.labels[quantity]}, ${origin}`);
       const error = meta.curve.error ? Number(meta.curve.error[k]) : NaN;
       const spread = error > 0 ? ` ± ${digits(error, 1)}` : "";
       lines.push(`lag ${meta.lags[k]}: ${digits(meta.curve.value[k], 3)}${spread}`);
-      if (meta.origin !== "measured") lines.push(meta.origin);
     } else if (meta.rank) {
       lines.push(data.networks[meta.network].name, `number ${meta.rank[k] + 1}: ${digits(meta.values[k], 3)}`);
       if (meta.origin !== "measured") lines.push(meta.origin);
@@ -230,12 +241,16 @@
   // --- events
 
   function connect() {
-    document.querySelectorAll("select[data-panel]").forEach((select) => select.addEventListener("change", () => {
+    document.querySelectorAll("select[data-panel]").forEach((select) => {
       const panel = select.dataset.panel;
-      delete state.ranges[panel];
-      document.getElementById(`definition-${panel}`).textContent = select.selectedOptions[0].dataset.definition;
-      draw(document.getElementById(`plot-${panel}`));
-    }));
+      const define = () => { document.getElementById(`definition-${panel}`).textContent = select.selectedOptions[0].dataset.definition; };
+      define(); // a browser that reloads the page keeps what was chosen
+      select.addEventListener("change", () => {
+        delete state.ranges[panel];
+        define();
+        draw(document.getElementById(`plot-${panel}`));
+      });
+    });
     const definition = document.getElementById("definition");
     document.querySelectorAll("#table thead th").forEach((heading) => {
       const about = document.getElementById(`about-${heading.dataset.key}`).textContent;
