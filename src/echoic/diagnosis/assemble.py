@@ -20,8 +20,9 @@ from echoic.core.records import NetworkRecord, ReportRecord
 from echoic.diagnosis.candidates import Candidate, sized
 from echoic.diagnosis.citations import CITATIONS
 from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag
-from echoic.diagnosis.examine import Plan, examine
+from echoic.diagnosis.examine import examine
 from echoic.diagnosis.horizon import Thresholds
+from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.signal import Signal, prepare
 from echoic.diagnosis.verdict import overall_verdict, rank_key
@@ -55,7 +56,7 @@ def candidate_job(
         cell=candidate.build(channels, units, horizon, key=named_key(key, candidate.name)),
         family=candidate.cell,
         description=candidate.description,
-        snippets=candidate.snippet_texts(channels, units, horizon),
+        snippets=candidate.snippets(channels, units, horizon),
     )
 
 

@@ -12,6 +12,7 @@ import jax.random as jr
 from echoic import cells, init
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import one_of
+from echoic.diagnosis.snippets import snippets
 
 Builder = Callable[..., AbstractCell]
 
@@ -31,14 +32,26 @@ class Candidate:
     build: Builder
     state_per_unit: int = 1
     even: bool = False
-    snippets: tuple[tuple[str, str], ...] = ()
 
-    def snippet_texts(self, input_size: int, hidden_size: int, horizon: int) -> dict[str, str]:
-        """The snippets that build this network, with sizes and horizon filled in."""
-        decay, sigma = residual_scales(horizon)
-        values = {"m": input_size, "n": hidden_size, "horizon": max(horizon, 3)}
-        values |= {"decay": f"{decay:.6g}", "sigma": f"{sigma:.3g}"}
-        return {name: text.format(**values) for name, text in self.snippets}
+    def snippets(self, input_size: int, hidden_size: int, horizon: int) -> dict[str, str]:
+        """The code that builds this network, by framework, sizes and horizon filled in."""
+        span = shortest_span(horizon)
+        decay, sigma = residual_scales(span)
+        return snippets(
+            self.cell,
+            self.init,
+            m=input_size,
+            n=hidden_size,
+            horizon=span,
+            decay=f"{decay:.9g}",
+            coupling=COUPLING,
+            sigma=f"{sigma:.9g}",
+        )
+
+
+def shortest_span(horizon: int) -> int:
+    """The horizon that time constants are drawn for: 3 steps at least, to be a range at all."""
+    return max(horizon, 3)
 
 
 def gaussian_input(hidden_size: int) -> Any:
@@ -69,15 +82,15 @@ def _torch_lstm(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell
 
 
 def _chrono_lstm(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.LSTM(m, n, bias=init.chrono(max(horizon, 3)), key=key)
+    return cells.LSTM(m, n, bias=init.chrono(shortest_span(horizon)), key=key)
 
 
 def _chrono_gru(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.GRU(m, n, bias=init.chrono(max(horizon, 3)), key=key)
+    return cells.GRU(m, n, bias=init.chrono(shortest_span(horizon)), key=key)
 
 
 def _chrono_minimal(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.MinimalRNN(m, n, bias=init.chrono(max(horizon, 3)), key=key)
+    return cells.MinimalRNN(m, n, bias=init.chrono(shortest_span(horizon)), key=key)
 
 
 COUPLING = 0.1
@@ -95,60 +108,25 @@ def residual_scales(horizon: int) -> tuple[float, float]:
 
 def _residual(heterogeneous: bool) -> Builder:
     def build(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-        decay, sigma = residual_scales(horizon)
+        span = shortest_span(horizon)
+        decay, sigma = residual_scales(span)
         family = (
-            init.heterogeneous(tau_min=horizon / 4, tau_max=4.0 * horizon)
+            init.heterogeneous(tau_min=span / 4, tau_max=4 * span)
             if heterogeneous
             else init.identity(decay)
         )
         return cells.Residual(
-            m, n, residual=family, coupling=COUPLING, recurrent=init.gaussian(sigma), key=key
+            m,
+            n,
+            residual=family,
+            coupling=COUPLING,
+            recurrent=init.gaussian(sigma),
+            bias=init.zeros(),
+            key=key,
         )
 
     return build
 
-
-_JAX = "cell = echoic.cells.{cls}({{m}}, {{n}}, {args}key=key)"
-_TORCH_RNN = """\
-rnn = torch.nn.RNN({{m}}, {{n}}, batch_first=True)
-with torch.no_grad():
-    {recurrent}
-    {input}
-    rnn.bias_ih_l0.zero_()
-    rnn.bias_hh_l0.zero_()"""
-_TORCH_NORMAL = "torch.nn.init.normal_(rnn.weight_ih_l0, std=0.9 / {n} ** 0.5)"
-_TORCH_SOURCE = "rnn.weight_ih_l0.zero_().fill_diagonal_(0.9)"
-_TORCH_CHRONO_LSTM = """\
-lstm = torch.nn.LSTM({m}, {n}, batch_first=True)
-with torch.no_grad():                      # rows: input, forget, cell, output gate
-    forget = torch.empty({n}).uniform_(1, {horizon} - 1).log()
-    lstm.bias_hh_l0.zero_()
-    lstm.bias_ih_l0.zero_()
-    lstm.bias_ih_l0[:{n}] = -forget
-    lstm.bias_ih_l0[{n} : 2 * {n}] = forget"""
-_TORCH_CHRONO_GRU = """\
-gru = torch.nn.GRU({m}, {n}, batch_first=True)
-with torch.no_grad():                      # rows: reset, update, new; update keeps the old state
-    gru.bias_hh_l0.zero_()
-    gru.bias_ih_l0.zero_()
-    gru.bias_ih_l0[{n} : 2 * {n}] = torch.empty({n}).uniform_(1, {horizon} - 1).log()"""
-
-
-def _snippets(cls: str, args: str, torch: str | None) -> tuple[tuple[str, str], ...]:
-    text = _JAX.format(cls=cls, args=args).replace("{{", "{").replace("}}", "}")
-    pairs = [("JAX", "import echoic\n" + text)]
-    if torch is not None:
-        pairs.append(("PyTorch", "import torch\n" + torch))
-    return tuple(pairs)
-
-
-def _torch_rnn(recurrent: str, input: str) -> str:
-    text = _TORCH_RNN.replace("{{", "{").replace("}}", "}")
-    return text.replace("{recurrent}", recurrent).replace("{input}", input)
-
-
-_GAUSSIAN = "input=echoic.init.normal(0.9 / {n} ** 0.5), bias=echoic.init.zeros(), "
-_SOURCE = "input=echoic.init.source(0.9), bias=echoic.init.zeros(), "
 
 CANDIDATES: tuple[Candidate, ...] = (
     Candidate(
@@ -158,7 +136,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "tanh Elman network as torch.nn.RNN draws it",
         _torch_elman,
         1,
-        snippets=_snippets("Elman", "", "rnn = torch.nn.RNN({m}, {n}, batch_first=True)"),
     ),
     Candidate(
         "Elman, orthogonal",
@@ -167,11 +144,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "tanh Elman network, random orthogonal recurrent weight",
         _elman(init.orthogonal(1.0)),
         1,
-        snippets=_snippets(
-            "Elman",
-            "recurrent=echoic.init.orthogonal(1.0), " + _GAUSSIAN,
-            _torch_rnn("torch.nn.init.orthogonal_(rnn.weight_hh_l0)", _TORCH_NORMAL),
-        ),
     ),
     Candidate(
         "Elman, identity",
@@ -180,11 +152,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "tanh Elman network, recurrent weight 1",
         _elman(init.identity(1.0)),
         1,
-        snippets=_snippets(
-            "Elman",
-            "recurrent=echoic.init.identity(1.0), " + _GAUSSIAN,
-            _torch_rnn("torch.nn.init.eye_(rnn.weight_hh_l0)", _TORCH_NORMAL),
-        ),
     ),
     Candidate(
         "Elman, chain",
@@ -193,13 +160,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "tanh Elman network, a delay line of gain 1.02 fed at its source (Orhan & Pitkow 2020)",
         _elman(init.chain(1.02), source=True),
         1,
-        snippets=_snippets(
-            "Elman",
-            "recurrent=echoic.init.chain(1.02), " + _SOURCE,
-            _torch_rnn(
-                "rnn.weight_hh_l0.copy_(1.02 * torch.eye({n}).roll(1, 0).tril(-1))", _TORCH_SOURCE
-            ),
-        ),
     ),
     Candidate(
         "Elman, feedback chain",
@@ -208,15 +168,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "tanh Elman network, a delay line 0.99 with feedback 0.04 (Orhan & Pitkow 2020)",
         _elman(init.feedback_chain(0.99, 0.04), source=True),
         1,
-        snippets=_snippets(
-            "Elman",
-            "recurrent=echoic.init.feedback_chain(0.99, 0.04), " + _SOURCE,
-            _torch_rnn(
-                "rnn.weight_hh_l0.copy_(0.99 * torch.ones({n} - 1).diag(-1)"
-                " + 0.04 * torch.ones({n} - 1).diag(1))",
-                _TORCH_SOURCE,
-            ),
-        ),
     ),
     Candidate(
         "LSTM, torch default",
@@ -225,7 +176,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "LSTM as torch.nn.LSTM draws it",
         _torch_lstm,
         2,
-        snippets=_snippets("LSTM", "", "lstm = torch.nn.LSTM({m}, {n}, batch_first=True)"),
     ),
     Candidate(
         "LSTM, chrono",
@@ -234,7 +184,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "LSTM with gate biases spread up to the horizon (Tallec & Ollivier 2018)",
         _chrono_lstm,
         2,
-        snippets=_snippets("LSTM", "bias=echoic.init.chrono({horizon}), ", _TORCH_CHRONO_LSTM),
     ),
     Candidate(
         "GRU, chrono",
@@ -243,7 +192,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "GRU with update biases spread up to the horizon (Tallec & Ollivier 2018)",
         _chrono_gru,
         1,
-        snippets=_snippets("GRU", "bias=echoic.init.chrono({horizon}), ", _TORCH_CHRONO_GRU),
     ),
     Candidate(
         "minimalRNN, chrono",
@@ -252,7 +200,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "minimalRNN with gate biases spread up to the horizon",
         _chrono_minimal,
         1,
-        snippets=_snippets("MinimalRNN", "bias=echoic.init.chrono({horizon}), ", None),
     ),
     Candidate(
         "residual, one time constant",
@@ -261,12 +208,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         "weakly coupled residual RNN, every unit decays over the horizon",
         _residual(heterogeneous=False),
         1,
-        snippets=_snippets(
-            "Residual",
-            "residual=echoic.init.identity({decay}), coupling=0.1, "
-            "recurrent=echoic.init.gaussian({sigma}), ",
-            None,
-        ),
     ),
     Candidate(
         "residual, heterogeneous",
@@ -276,12 +217,6 @@ CANDIDATES: tuple[Candidate, ...] = (
         _residual(heterogeneous=True),
         1,
         even=True,
-        snippets=_snippets(
-            "Residual",
-            "residual=echoic.init.heterogeneous(4 * {horizon}, {horizon} / 4), coupling=0.1, "
-            "recurrent=echoic.init.gaussian({sigma}), ",
-            None,
-        ),
     ),
 )
 
