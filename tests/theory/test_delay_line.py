@@ -1,6 +1,7 @@
 """Fisher memory of delay lines against the definition in multiple precision, and known values."""
 
 import math
+import warnings
 
 import mpmath
 import numpy as np
@@ -127,26 +128,81 @@ def test_delay_line_of_any_weights_meets_the_bound():
 
 def test_no_network_beats_the_bound():
     rng = np.random.default_rng(0)
-    tightest = 0.0
-    for _ in range(100):
+    tightest, broken = 0.0, np.zeros(2)
+    for _ in range(300):
         size = int(rng.integers(2, 9))
         matrix, source = rng.normal(size=(size, size)), rng.normal(size=size)
         matrix *= rng.uniform(0.3, 0.97) / np.max(np.abs(np.linalg.eigvals(matrix)))
-        memory = by_definition(matrix, source, 8)
-        ratio = memory / dynamical_bound(matrix, source, 8)
+        memory, bound = by_definition(matrix, source, 8), dynamical_bound(matrix, source, 8)
+        ratio = memory / bound
         assert np.max(ratio) <= 1 + 1e-9
+        assert memory.sum() <= size * (source @ source) * (1 + 1e-9)
         tightest = max(tightest, ratio[1:].max())
-        without_the_newest_noise = 1 / np.cumsum(
-            np.append(
-                0,
-                [
-                    1 / np.sum((np.linalg.matrix_power(matrix, m) @ source) ** 2)
-                    for m in range(1, 9)
-                ],
-            )[1:]
-        )
-        assert np.all(without_the_newest_noise >= dynamical_bound(matrix, source, 8)[1:])
+        # Wrong: a lag too late; amplitudes in place of powers.
+        lengths = np.sqrt(1 / np.diff(1 / bound, prepend=0))
+        broken[0] += np.any(memory[:-1] > bound[1:] * (1 + 1e-9))
+        broken[1] += np.any(memory > (1 + 1e-9) / np.cumsum(1 / lengths))
     assert tightest > 0.8  # a bound that is never approached would prove nothing
+    assert np.all(broken > 100)
+
+
+def test_no_network_of_equal_norm_beats_the_chain():
+    """At no lag below n, whether drawn at random or improved step by step."""
+    rng = np.random.default_rng(1)
+    size, gain = 6, 1.2
+    chain = chain_fisher_memory(gain, size)
+
+    def memory_of(parameters):
+        matrix, source = parameters[:-1], parameters[-1]
+        matrix = gain * matrix / np.linalg.norm(matrix, 2)
+        if np.max(np.abs(np.linalg.eigvals(matrix))) > 0.98:
+            return np.zeros(size)
+        return by_definition(matrix, source / np.linalg.norm(source), size - 1)
+
+    best, last = rng.normal(size=(size + 1, size)), 0.0
+    climbed = []
+    for _ in range(800):
+        trial = best + rng.normal(size=best.shape) * 10.0 ** rng.uniform(-3, 0)
+        memory = memory_of(trial)
+        assert np.all(memory <= chain + 1e-9)
+        if memory[3] > last:
+            best, last = trial, memory[3]
+        climbed.append(last)
+    assert climbed[-1] > 0.8 * chain[3] > 1.2 * climbed[50]
+
+
+def test_common_solver_of_the_stein_equation_fails_for_strong_chains():
+    """Why the closed form is needed: 100 units, alpha = 1.5, in double precision."""
+    matrix = feedback_chain(1.5, 0.0, 100)
+    signal, total = np.eye(100)[0], 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it does warn, and returns a covariance all the same
+        covariance = scipy.linalg.solve_discrete_lyapunov(matrix, np.eye(100), method="bilinear")
+        for _ in range(100):
+            total += signal @ scipy.linalg.solve(covariance, signal)
+            signal = matrix @ signal
+    assert abs(total - 56.2303) > 1
+    assert chain_total_fisher_memory(1.5, 100) == pytest.approx(56.2303, abs=6e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.95, 1.0, 1.05, 1.1])
+def test_three_routes_to_the_total_of_a_chain(alpha):
+    """The formula; trace(C^-1 S) with S = W S W' + v v'; and the truncated sum by definition."""
+    size = 100
+    powers = alpha ** (2.0 * np.arange(size))
+    covariance = np.diag(np.cumsum(powers))
+    recurrent, source = feedback_chain(alpha, 0.0, size), np.eye(size)[0]
+    np.testing.assert_allclose(recurrent @ covariance @ recurrent.T + np.eye(size), covariance)
+    signal = np.diag(powers)
+    driven = recurrent @ signal @ recurrent.T + np.outer(source, source)
+    np.testing.assert_allclose(driven, signal, rtol=1e-12)
+    by_trace = np.trace(np.linalg.solve(covariance, signal))
+    truncated = 0.0
+    for _ in range(size):
+        truncated += source @ np.linalg.solve(covariance, source)
+        source = recurrent @ source
+    assert by_trace == pytest.approx(chain_total_fisher_memory(alpha, size), abs=1e-8)
+    assert truncated == pytest.approx(chain_total_fisher_memory(alpha, size), abs=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -188,13 +244,20 @@ def test_feedback_chain_eigenvalues():
     assert dense > 0.6  # why the closed form is needed
 
 
-def test_feedback_chain_amplifies_before_it_forgets():
-    matrix, signal, sizes = feedback_chain(0.99, 0.04, 100), np.eye(100)[0], []
-    for _ in range(150):
+@pytest.mark.parametrize(
+    ("backward", "largest", "when"),
+    [(0.02, 1.21, 99), (0.03, 2.93, 101), (0.04, 7.55, 103), (0.05, 20.4, 105), (0.07, 174, 111)],
+)
+def test_feedback_chain_amplifies_before_it_forgets(backward, largest, when):
+    matrix, signal, sizes = feedback_chain(0.99, backward, 100), np.eye(100)[0], []
+    for _ in range(300):
         sizes.append(np.linalg.norm(signal))
         signal = matrix @ signal
-    assert np.argmax(sizes) == 103
-    assert max(sizes) == pytest.approx(7.55, abs=0.01)
+    assert np.argmax(sizes) == when
+    assert max(sizes) == pytest.approx(largest, rel=5e-3)
+    orthogonal = np.linalg.qr(np.random.default_rng(0).normal(size=(100, 100)))[0]
+    for normal in (0.99 * np.eye(100), 0.99 * orthogonal):
+        assert np.linalg.norm(normal @ np.eye(100)[0]) <= 1  # and so at every later step
 
 
 def test_fan_out():
@@ -202,7 +265,11 @@ def test_fan_out():
     np.testing.assert_allclose(found, [5.96, 9.85, 16.6, 27.8], rtol=3e-3)
     for size, total in zip((100, 400, 1600, 6400), found, strict=True):
         assert total > chain_total_fisher_memory(1.0, size)
-    assert np.all(np.diff(np.array(found) / np.sqrt([100, 400, 1600, 6400])) < 0)
+    shares = np.array(found) / np.sqrt([100, 400, 1600, 6400])
+    np.testing.assert_allclose(shares, [0.60, 0.49, 0.42, 0.35], atol=6e-3)
+    assert np.all(np.diff(shares) < 0)
+    harmonic = [chain_total_fisher_memory(1.0, size) for size in (100, 400, 1600, 6400)]
+    np.testing.assert_allclose(harmonic, [5.19, 6.57, 7.96, 9.34], atol=6e-3)
 
 
 def test_gradient_reach_of_a_chain():

@@ -30,8 +30,10 @@ def test_closed_form_obeys_both_recursions(law):
     assert rho[0] == entrance + exit_
     powers = transition ** np.arange(40)
     np.testing.assert_allclose(rho[1:], transition * rho[:-1] + entrance * exit_ * powers, 1e-12)
+    without_last_term = transition * rho[:-1]
+    assert not np.allclose(rho[1:], without_last_term, rtol=1e-3, atol=0)
     second = 2 * transition * rho[1:-1] - transition**2 * rho[:-2]
-    np.testing.assert_allclose(rho[2:], second, rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(rho[2:], second, rtol=1e-12, atol=1e-12)
 
 
 def test_listed_values():
@@ -51,6 +53,20 @@ def test_peak(law):
     rho = weights_of(*law, max_lag=500)
     peak = peak_lag(law[0], input_weight_variance=law[1], output_weight_variance=law[2])
     assert peak == np.argmax(rho)
+
+
+def test_weights_fall_from_the_first_lag_on_only_for_small_variances():
+    """Iff nu_C nu_F <= (1 - nu_W)(nu_C + nu_F): "bias to small lags" is a matter of long lags."""
+    rng = np.random.default_rng(0)
+    monotone = 0
+    for transition, entrance, exit_ in rng.uniform(0.1, [0.95, 3, 3], (200, 3)):
+        falls = bool(np.all(np.diff(weights_of(transition, entrance, exit_)) <= 0))
+        assert falls == (entrance * exit_ <= (1 - transition) * (entrance + exit_))
+        monotone += falls
+    assert 20 < monotone < 180
+    assert np.all(np.diff(lag_weights(0.5, 40)) <= 0)
+    assert lag_weights(0.51, 1)[1] > lag_weights(0.51, 1)[0]
+    assert lag_weights(0.9, 40).argmax() == 8
 
 
 def test_peak_of_a_network_that_does_not_forget():
