@@ -29,10 +29,18 @@
   notes.after = names.filter((one) => one.getAttribute("aria-pressed") === "true").length;
   notes.labels = Array.from(plot("gain").querySelectorAll(".annotation-text")).map((one) => one.textContent);
 
+  const key = () => Array.from(document.querySelectorAll("[data-kind]")).filter((one) => !one.hidden).map((one) => one.dataset.kind);
+  const thin = () => plot("gain").data.filter((one) => one.line && one.line.width === 1).length;
+  notes.keyFirst = key();
+  notes.thin = thin();
+  const wanted = plot("gain").data.find((one) => one.meta);
+  notes.wanted = wanted.meta.lags.includes(250);
   const select = document.getElementById("choose-gain");
   select.value = "coherent_reach";
   select.dispatchEvent(new Event("change"));
   notes.axis = plot("gain").querySelector(".ytitle").textContent;
+  notes.keyAfter = key();
+  notes.thinAfter = thin();
   notes.caption = document.getElementById("definition-gain").textContent;
 
   const copied = [];

@@ -142,6 +142,38 @@ def test_every_figure_speaks_in_words_and_gives_its_data(page, record):
     assert copies == [a["data-figure"] for a in figures]
 
 
+def test_a_bundled_file_is_shown_by_its_name_and_others_as_given(record):
+    for source, said in (
+        ("/home/me/lib/python3.12/site-packages/echoic/data/files/ecg.npz", "ecg.npz, bundled"),
+        (r"C:\lib\echoic\data\files\ecg.npz", "ecg.npz, bundled"),
+        ("../data/own.csv", "../data/own.csv"),
+        ("/home/me/data/files/own.csv", "/home/me/data/files/own.csv"),
+    ):
+        signal = dataclasses.replace(record.signal, source=source)
+        text = reports.to_html(dataclasses.replace(record, signal=signal))
+        words = "".join(Page(text).words)
+        assert said in words
+        assert "site-packages" not in words
+
+
+def test_exponents_that_cannot_be_drawn_leave_no_empty_figure(small):
+    nothing = dataclasses.replace(
+        small.networks[2].spectrum, exponents=np.full(24, -np.inf), predicted=None
+    )
+    network = dataclasses.replace(small.networks[2], spectrum=nothing)
+    page = Page(reports.to_html(dataclasses.replace(small, networks=(network,))))
+    figures = [a["data-figure"] for a in page.all("div") if "data-figure" in a]
+    assert "spectrum" not in figures
+    assert "−∞" in "".join(page.words)
+
+
+def test_settings_are_words_not_a_program(record):
+    settings = {"effort": {"starts": 32, "probes": 4}, "seed": [1, 2]}
+    text = reports.to_html(dataclasses.replace(record, settings=settings))
+    assert "starts 32, probes 4" in text
+    assert "<dd>1, 2</dd>" in text
+
+
 def test_what_is_not_there_leaves_no_empty_section(broken):
     text = reports.to_html(broken)
     page = Page(text)
@@ -239,6 +271,14 @@ def test_a_reader_sorts_points_chooses_and_copies(record, synthetic, tmp_path):
     assert notes["unlit"] == 0
     assert (notes["before"], notes["after"]) == (4, 5)
     assert synthetic.HOSTILE in notes["labels"]
+    assert {"measured", "predicted", "lyapunov_asymptote", "threshold"} <= set(notes["keyFirst"])
+    assert "memoryless_recall" not in notes["keyFirst"]
+    assert "end" not in notes["keyFirst"]
+    assert notes["thin"] == 5
+    assert notes["wanted"]
+    assert "lyapunov_asymptote" not in notes["keyAfter"]
+    assert "floor" in notes["keyAfter"]
+    assert notes["thinAfter"] == 0
     assert notes["axis"].startswith("coherent reach")
     assert "the part that trains" in notes["caption"]
     assert notes["overlaps"] == 0

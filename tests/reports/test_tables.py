@@ -10,8 +10,8 @@ from rich.console import Console
 from echoic import reports
 from echoic.core.records import Curve, Horizon
 from echoic.reports.columns import columns
-from echoic.reports.style import horizon_text, warranted, with_error
-from echoic.reports.tables import sparkline
+from echoic.reports.sparklines import sparkline
+from echoic.reports.style import horizon_text, shortened_apart, warranted, with_error
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
@@ -152,3 +152,59 @@ def test_columns_sort_unknown_and_growing_sensibly(record, broken):
     assert reach[4] == 2000.5
     assert reach[11] == -2
     assert math.isnan(columns(broken)[1].cells[0].sort) or columns(broken)[1].key != "gain"
+
+
+def test_names_that_look_alike_when_cut_keep_their_ends(record):
+    names = [f"a network with a long name, layer 0, {way}" for way in ("forward", "backward")]
+    both = tuple(
+        dataclasses.replace(network, name=name)
+        for network, name in zip(record.networks, names, strict=False)
+    )
+    for width in (40, 60, 80):
+        lines = reports.to_text(dataclasses.replace(record, networks=both), width).splitlines()
+        rows = [line for line in lines if "◆ edge" in line]
+        assert "forward" in rows[0]
+        assert "backward" in rows[1]
+    assert shortened_apart(["abcdefgh", "abcdefgx", "abc"], 6) == ["ab…fgh", "ab…fgx", "abc"]
+    assert shortened_apart(["one name", "another"], 5) == ["one…", "anot…"]
+
+
+def test_a_star_is_explained_where_it_stands(record):
+    note = "*: summed over a finite time"
+    assert note in reports.to_text(record, 80)
+    assert "*" not in reports.to_text(record, 60)
+    steady = tuple(
+        dataclasses.replace(network, noise_gain_kind="stationary") for network in record.networks
+    )
+    assert "*" not in reports.to_text(dataclasses.replace(record, networks=steady), 80)
+    assert "Noise gain summed over a finite time" in reports.to_html(record)
+    assert "Noise gain summed" not in reports.to_html(dataclasses.replace(record, networks=steady))
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (0.1148, 0.004, "0.11"),
+        (9e-4, 3e-4, "0.001"),
+        (-3e-4, 4e-4, "0.000"),
+        (-7e-3, 1e-3, "-0.007"),
+    ],
+)
+def test_recall_has_three_decimals_at_most(record, value, error, text):
+    lags = np.arange(record.max_lag + 1)
+    flat = Curve(
+        "linear_recall",
+        "information",
+        "measured",
+        lags,
+        np.full(lags.size, value),
+        np.full(lags.size, error),
+    )
+    one = dataclasses.replace(record.networks[0], curves=(flat,))
+    found = columns(dataclasses.replace(record, networks=(one,)))
+    assert next(c for c in found if c.key == "recall").cells[0].text == text
+
+
+def test_an_error_of_rounding_is_no_error():
+    assert with_error(-2.4123, 1e-16) == ("-2.41", "")
+    assert with_error(3e-9, 1e-9) == ("3e-09", "1e-09")

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib.resources
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
@@ -234,7 +235,16 @@ def _signal(signal: SignalRecord) -> list[tuple[str, str]]:
 
 
 def _settings(settings: Any) -> list[tuple[str, str]]:
-    return [(printable(str(key)), printable(str(value))) for key, value in settings.items()]
+    return [(printable(str(key)), printable(_plainly(value))) for key, value in settings.items()]
+
+
+def _plainly(value: Any) -> str:
+    """A setting without the brackets and quotes of a program."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plainly(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plainly, value))
+    return str(value)
 
 
 def _network_notes(network: NetworkRecord) -> dict[str, Any]:

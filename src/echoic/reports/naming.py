@@ -13,7 +13,7 @@ from echoic.core.records import Curve
 from echoic.reports.choosing import Shown
 from echoic.reports.labels import Box, place
 from echoic.reports.scales import drawn_line
-from echoic.reports.style import ON_LIGHT, shortened
+from echoic.reports.style import ON_LIGHT, shortened_apart
 
 
 def label_ends(
@@ -29,15 +29,16 @@ def label_ends(
     ``foot`` is the foot of a logarithmic axis, None of a linear one; ``level`` the threshold.
     """
     low, high = axes.get_ylim()
-    texts, tails = [], []
-    for line in lines:
-        tail = _visible_tail(line.curve, foot, (low, high), level)
-        if line.name and len(tail):
-            tails.append(axes.transData.transform(tail))
-            name, colour = shortened(line.name, 26), ON_LIGHT[line.colour or 0]
-            texts.append(
-                axes.text(tail[-1, 0], tail[-1, 1], name, color=colour, va="bottom", zorder=5)
-            )
+    ends = [(line, _visible_tail(line.curve, foot, (low, high), level)) for line in lines]
+    ends = [(line, tail) for line, tail in ends if line.name and len(tail)]
+    names = shortened_apart([line.name for line, _ in ends], 26)
+    tails = [axes.transData.transform(tail) for _, tail in ends]
+    texts = [
+        axes.text(
+            tail[-1, 0], tail[-1, 1], name, color=ON_LIGHT[line.colour or 0], va="bottom", zorder=5
+        )
+        for name, (line, tail) in zip(names, ends, strict=True)
+    ]
     renderer = FigureCanvasAgg(drawing).get_renderer()
     others = [text for text in axes.texts if text not in texts]
     extents = [text.get_window_extent(renderer) for text in texts]

@@ -95,6 +95,11 @@ def shortened_apart(texts: Sequence[str], most: int) -> list[str]:
     return short
 
 
+def plainly(text: str, plain: bool) -> str:
+    """A shortened text with an ellipsis that every terminal has, if ``plain``."""
+    return text.replace("…", "~") if plain else text
+
+
 def _last_words(text: str, most: int) -> str:
     """Whole words from the end of a text, about half of ``most`` letters."""
     *_, last = text.split(" ")

@@ -24,6 +24,16 @@ function shortened(text, most) {
   return letters.length <= most ? text : letters.slice(0, most - 1).join("").trimEnd() + "…";
 }
 
+// Names that would look alike when cut keep their ends as well.
+function shortenedApart(texts, most) {
+  const short = texts.map((text) => shortened(text, most)), half = Math.floor(most / 2);
+  return texts.map((text, i) => {
+    const letters = Array.from(text);
+    if (letters.length <= most || short.filter((other) => other === short[i]).length < 2) return short[i];
+    return letters.slice(0, most - 1 - half).join("").trimEnd() + "…" + letters.slice(-half).join("").trimStart();
+  });
+}
+
 function frame(view, panel) {
   const margin = panel.margin || { l: view.small ? 56 : 64, r: 18, t: 26, b: 44 };
   return {
@@ -214,8 +224,10 @@ function nameCurves(data, made, box, drawn, view, about, logarithmic) {
     if (!one.name) return;
     const tail = tailOf(paths[i], inside, pixel(1, lowest(one))[1]);
     if (!tail.length) return;
-    const text = shortened(one.name, view.small ? 24 : 32);
-    tails.push(tail); names.push({ text, colour: one.colour });
+    tails.push(tail); names.push({ text: one.name, colour: one.colour });
+  });
+  shortenedApart(names.map((one) => one.text), view.small ? 24 : 32).forEach((text, i) => {
+    names[i].text = text;
     sizes.push([view.measure(text) + 4, view.font * 1.35]);
   });
   const area = { left: box.plot.left + 3, top: box.plot.top, width: box.plot.width - 3, height: box.plot.height - 2 };
