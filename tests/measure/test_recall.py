@@ -1,5 +1,6 @@
 """Recall against closed forms, 60-digit arithmetic, and what must be zero."""
 
+import logging
 import os
 import pathlib
 
@@ -14,7 +15,7 @@ import scipy.linalg
 
 from echoic.core.cell import AbstractCell, LinearForm
 from echoic.core.estimate import Status, UntrustedError
-from echoic.measure import readout
+from echoic.measure import allpass, readout
 from echoic.measure.allpass import recall_in_finite_time, white_recall
 from echoic.measure.recall import linear_recall, raw_recall
 
@@ -103,6 +104,55 @@ def test_cycle(size, gain, x64):
     recall = linear_recall(Plain(ring, source(size)), max_lag=2 * size, key=KEY)
     np.testing.assert_allclose(recall.value, expected, atol=1e-12)
     assert recall.settings["method"] == "exact"
+
+
+def no_eigenvalues(*_):
+    raise AssertionError("eigenvalues were computed")
+
+
+@pytest.mark.parametrize(("size", "gain"), [(100, 0.5), (100, 0.9), (400, 0.9), (400, 0.99)])
+def test_cycle_without_eigenvalues(size, gain, monkeypatch, x64):
+    ring, expected = cycle(size, gain)
+    with monkeypatch.context() as patch:
+        patch.setattr(np.linalg, "eigvals", no_eigenvalues)
+        value, stable = white_recall(ring, source(size), 2 * size)
+    assert stable
+    np.testing.assert_allclose(value, expected, atol=1e-12)
+
+
+def test_cycle_by_eigenvalues(monkeypatch):
+    ring, expected = cycle(100, 0.99)
+    monkeypatch.setattr(allpass, "certified_recall", lambda *_: None)
+    np.testing.assert_allclose(white_recall(ring, source(100), 200)[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [100, 400])
+@pytest.mark.parametrize("weight", [0.5, 1.0, 1.02, 1.5, -0.9])
+def test_delay_line_without_eigenvalues(size, weight, monkeypatch, x64):
+    monkeypatch.setattr(np.linalg, "eigvals", no_eigenvalues)
+    line = np.diag(np.full(size - 1, weight), -1)
+    recall = linear_recall(Plain(line, source(size)), max_lag=2 * size, key=KEY)
+    np.testing.assert_allclose(recall.value, np.arange(2 * size + 1) < size, atol=1e-12)
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.01])
+def test_large_cycle_that_is_not_stable(gain, x64):
+    ring, _ = cycle(100, gain)
+    recall = linear_recall(Plain(ring, source(100)), max_lag=199, key=KEY, throw=False)
+    assert Status.UNSTABLE in recall.statuses
+    shares = np.array([1, gain**200]) / (1 + gain**200)  # 100 units share 200 steps
+    np.testing.assert_allclose(recall.value, np.repeat(shares, 100), atol=1e-12)
+
+
+def test_exact_recall_compiles_nothing_for_a_new_length(x64, caplog):
+    ring, _ = cycle(70, 0.9)
+    cell = Plain(ring, source(70))
+    linear_recall(cell, max_lag=140, key=KEY)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        linear_recall(cell, max_lag=141, key=KEY)
+        assert "Compiling" not in caplog.text
+        jnp.zeros(1237)  # what the assertion above is there to catch
+    assert "Compiling" in caplog.text
 
 
 def test_cycle_adds_up_to_nineteen(x64):

@@ -14,6 +14,8 @@ section by section, by orthogonal operations only; C is never formed. With one i
 sections depend on the eigenvalues alone, so that every input vector that reaches all modes has
 the same recall (Ballarin, Grigoryeva and Ortega 2023, arXiv:2305.01457, show that total capacity
 does not depend on it).
+
+Where an error bound can be had without the eigenvalues, they are not computed: see `krylov`.
 """
 
 from typing import Any
@@ -21,6 +23,10 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 import scipy.signal
+
+from echoic.measure.krylov import certified_recall
+
+FEW_UNITS = 64  # the eigenvalues of so few take no longer than the attempt to do without
 
 # Their stubs state unions of all the shapes that options may give.
 _schur: Any = scipy.linalg.schur
@@ -72,6 +78,10 @@ def white_recall(recurrent: np.ndarray, drive: np.ndarray, max_lag: int) -> tupl
     """
     if not (np.all(np.isfinite(recurrent)) and np.all(np.isfinite(drive))):
         return np.full(max_lag + 1, np.nan), True
+    if len(recurrent) > FEW_UNITS:
+        without_eigenvalues = certified_recall(recurrent, drive, max_lag)
+        if without_eigenvalues is not None:
+            return without_eigenvalues, True
     recurrent, drive = reachable(recurrent, drive)
     poles = np.linalg.eigvals(recurrent)
     if np.max(np.abs(poles), initial=0.0) >= 1:

@@ -80,7 +80,8 @@ def linear_recall(
     generic network (not in a chain or a cycle). White inputs of standard deviation 1 hide a probe
     of 0.1 in noise of 100 times its power: R^2 is then below 0.01 at every lag.
 
-    **Cost.** Exact: O(n^3 + n m^2 k). Sampled: the run, then O(steps n^2 + m k n^2).
+    **Cost.** Exact: O(n^3 + n m^2 k), little for chains and cycles, whose eigenvalues are not
+    needed. Sampled: the run, then O(steps n^2 + m k n^2).
 
     **Reference.** Jaeger 2001, *Short term memory in echo state networks*, GMD report 152; Dambre
     et al. 2012, doi:10.1038/srep00514 (bias of estimates); Ballarin, Grigoryeva & Ortega 2023,
@@ -119,12 +120,13 @@ def linear_recall(
         status = Status.OK if stable else Status.UNSTABLE
         if not np.all(np.isfinite(value)):
             status |= Status.NOT_FINITE
+        zeros = jnp.asarray(np.zeros(max_lag + 1), dtype)  # jnp.zeros compiles for every length
         answer = Estimate(
             jnp.asarray(value, dtype),
-            None,
+            zeros,
             status,
             Settings(max_lag=max_lag, method="exact", inputs="white", throw=throw),
-            {"floor": jnp.zeros(max_lag + 1, dtype)},
+            {"floor": zeros},
         )
         if throw:
             answer.throw(Status.UNSTABLE)
