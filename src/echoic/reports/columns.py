@@ -211,9 +211,7 @@ def _rest(record: ReportRecord) -> list[Column]:
             "Time that measuring and predicting took, compilation included.",
             "seconds",
             lambda network: Cell(
-                f"{network.seconds:.0f}"
-                if network.seconds >= 9.95
-                else significant(round(network.seconds, 1)),
+                f"{network.seconds:.0f}" if network.seconds >= 9.95 else f"{network.seconds:.1f}",
                 sort=network.seconds,
             ),
         ),

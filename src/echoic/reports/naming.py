@@ -48,7 +48,8 @@ def label_ends(
     boxes = place(tails, [(e.width, e.height) for e in extents], area, ink, weight, taken)
     back = axes.transData.inverted()
     for text, box, tail in zip(texts, boxes, tails, strict=True):
-        text.set_position(back.transform((box.left, box.bottom)))
+        x, y = back.transform((box.left, box.bottom))
+        text.set_position((x, y))
         leader = box.leader(tail)
         if math.dist(*leader) > 0.7 * box.height:
             axes.plot(*back.transform(leader).T, color=text.get_color(), lw=0.4, zorder=2)
