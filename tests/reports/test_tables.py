@@ -169,6 +169,11 @@ def test_names_that_look_alike_when_cut_keep_their_ends(record):
     assert shortened_apart(["one name", "another"], 5) == ["one…", "anot…"]
 
 
+def test_a_short_name_leaves_room_for_the_word_lag(record):
+    short = dataclasses.replace(record.networks[0], name="a")
+    assert "lag (log)" in reports.to_text(dataclasses.replace(record, networks=(short,)), 40)
+
+
 def test_a_star_is_explained_where_it_stands(record):
     note = "*: summed over a finite time"
     assert note in reports.to_text(record, 80)

@@ -24,7 +24,8 @@ def sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
     if not pairs:
         return Group()
     gap = 2
-    room = min(28, max(len(shortened(n.name, 28)) for n in shown), max(8, width // 4))
+    longest = max(len(shortened(n.name, 28)) for n in shown)
+    room = max(len("lag (log)"), min(28, longest, width // 4))
     cells = max(8, min(32, (width - room) // len(pairs) - gap))
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(Text(""), width=room, no_wrap=True)
