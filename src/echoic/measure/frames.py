@@ -118,6 +118,9 @@ def _push(cell, state, x, frames):
     state, push = linearise(cell, state, x)
     cut = frames[0].shape[0]
     pushed = jax.vmap(push)(jnp.concatenate(frames))
+    # A linear network has a finite Jacobian even where its trajectory is lost.
+    lost = jnp.any(jnp.isnan(flatten_state(state)[0]))
+    pushed = jnp.where(lost, jnp.nan, pushed)
     return state, (pushed[:cut], pushed[cut:])[: len(frames)]
 
 

@@ -70,7 +70,7 @@ def gradient_reach(
     **Cost:** ``starts * probes * max_lag`` products of W with a vector, O(n^2) each, in
     ``max_lag`` matrix products; memory O(starts * probes * n).
 
-    **Reference:** the finite-time Lyapunov analysis of Pascanu, Mikolov & Bengio (2013), ICML.
+    **Reference:** Pascanu, Mikolov & Bengio (2013), ICML, on the norms of such products.
 
     ??? example
         ```python

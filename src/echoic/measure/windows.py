@@ -41,6 +41,8 @@ def prepare(cell: AbstractCell | Step, inputs: Any, state: State, steps: int | N
         inputs = jnp.zeros((1, at_least("steps", steps, 1), network.input_size), dtype)
         return Driven(network, inputs, state, False)
     inputs = sequences(inputs, network.input_size, dtype)
+    # All or nothing: whether a gap shows must not depend on where the windows happen to lie.
+    inputs = jnp.where(jnp.all(jnp.isfinite(inputs)), inputs, jnp.nan)
     varies = is_traced(inputs) or bool(jnp.any(spread(inputs) != 0))  # NaN counts as varying
     return Driven(network, inputs, state, varies)
 
