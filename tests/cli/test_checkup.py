@@ -96,6 +96,9 @@ def test_torch_state_dicts(capsys, drive, tmp_path, kind, layers, directions, na
     assert names <= found
     # A network that misses the horizon gets company: the nearest one that was made for it.
     assert len(found) <= len(names) + (directions == 1)
+    for network in record["networks"]:
+        backward = "Reads the sequence from its end: a lag counts steps into the future."
+        assert (backward in network["warnings"]) == ("backward" in network["name"])
 
 
 def test_a_network_of_ours(capsys, drive, tmp_path):

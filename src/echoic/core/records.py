@@ -222,7 +222,7 @@ QUANTITIES: dict[str, Quantity] = {
         "information",
         "R²",
         "Share of the variance of a small white probe, added to the input k steps ago, that a"
-        " linear readout of the present state recovers.",
+        " linear readout of the present state recovers. Of the input itself where it is white.",
     ),
     "raw_recall": Quantity(
         "recall of the raw input",

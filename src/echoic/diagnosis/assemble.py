@@ -30,7 +30,11 @@ from echoic.diagnosis.verdict import overall_verdict, rank_key
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One network to examine. ``values`` replace the signal where the network sees another."""
+    """One network to examine.
+
+    ``values`` replace the signal where the network sees another; ``note`` is to be read with what
+    is found.
+    """
 
     name: str
     cell: AbstractCell
@@ -38,6 +42,7 @@ class Job:
     description: str = ""
     snippets: dict[str, str] | None = None
     values: np.ndarray | None = None
+    note: str = ""
 
 
 def candidate_job(
@@ -132,7 +137,7 @@ def assemble(
 def _examine(
     job: Job, signal: Signal, plan: Plan, key: jax.Array, progress: Progress
 ) -> NetworkRecord:
-    return examine(
+    record = examine(
         job.name,
         job.cell,
         signal.values if job.values is None else job.values,
@@ -143,6 +148,8 @@ def _examine(
         snippets=job.snippets,
         notify=lambda stage: progress.stage(job.name, stage),
     )
+    notes = (job.note,) if job.note else ()
+    return dataclasses.replace(record, warnings=(*notes, *record.warnings))
 
 
 def _report(

@@ -16,6 +16,9 @@ from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
 
 
+_BACKWARD = "Reads the sequence from its end: a lag counts steps into the future."
+
+
 def checkup(
     cell: AbstractCell | Step | Bidirectional,
     inputs: Any,
@@ -110,6 +113,7 @@ def _directions(network: Bidirectional, name: str, values: np.ndarray) -> list[J
                 part.cell,
                 family=family_of(part.cell),
                 values=np.asarray(sequence),
+                note=_BACKWARD if part.direction == "backward" else "",
             )
             for part, sequence in zip(network.parts, seen, strict=True)
         ]
