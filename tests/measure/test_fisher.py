@@ -98,8 +98,8 @@ def test_normal_networks_have_a_total_memory_of_one(x64):
     symmetric = rng.normal(size=(100, 100))
     symmetric = symmetric + symmetric.T
     symmetric *= 0.9 / np.linalg.norm(symmetric, 2)
-    for w in (0.9 * q, 0.97 * q, 0.97 * np.eye(100), symmetric):
-        curve = fisher_memory(Plain(w, unit(rng, 100)), max_lag=500)
+    for w in (0.9 * q, 0.99 * q, 0.9 * np.eye(100), 0.99 * np.eye(100), symmetric):
+        curve = fisher_memory(Plain(w, unit(rng, 100)), max_lag=1500)
         assert float(curve.details["total"]) == pytest.approx(1, abs=1e-10)
         assert curve.statuses == Status.OK
         assert np.all(np.asarray(curve.standard_error) == 0)
@@ -131,10 +131,15 @@ def test_memory_matrix_shares_out_n_among_directions(x64):
     ("alpha", "total"),
     [
         (0.95, 3.0327),
+        (0.99, 4.3909),
         (1.0, 5.187378),
+        (1.01, 6.2811),
         (1.02, 7.6060),
+        (1.03, 9.0589),
+        (1.04, 10.5661),
         (1.05, 12.087272),
         (1.1, 19.4331),
+        (1.25, 37.2053),
         (1.5, 56.2303),
         (10.0, 99.0101),
     ],
@@ -159,7 +164,18 @@ def test_memory_of_an_amplifying_chain_is_extensive(x64):
 
 
 @pytest.mark.parametrize(
-    ("beta", "total"), [(0.01, 4.458), (0.04, 5.346), (0.07, 6.807), (0.1, 8.5264), (0.15, 11.7779)]
+    ("beta", "total"),
+    [
+        (0.01, 4.458),
+        (0.02, 4.653),
+        (0.03, 4.958),
+        (0.04, 5.346),
+        (0.05, 5.793),
+        (0.06, 6.283),
+        (0.07, 6.807),
+        (0.1, 8.5264),
+        (0.15, 11.7779),
+    ],
 )
 def test_feedback_chain(x64, beta, total):
     curve = fisher_memory(Plain(chain(100, 0.99, beta), source(100)), max_lag=3000)
@@ -171,9 +187,41 @@ def test_feedback_chain(x64, beta, total):
         np.testing.assert_allclose(curve.value[:131], expected, rtol=0, atol=1e-10)
 
 
+def test_mean_over_random_directions_is_one(x64):
+    """For any W; a Gaussian one moves memory between directions, a normal one cannot."""
+    rng = np.random.default_rng(12)
+    w = rng.normal(size=(100, 100))
+    w *= 0.9 / np.max(np.abs(np.linalg.eigvals(w)))
+    m = np.asarray(fisher_memory_matrix(Plain(w, source(100))).value)
+    assert np.trace(m) == pytest.approx(100, abs=1e-4)
+    v = rng.normal(size=(2000, 100))
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    totals = np.einsum("si,ij,sj->s", v, m, v)
+    error = totals.std(ddof=1) / math.sqrt(2000)
+    assert abs(totals.mean() - 1) < 3 * error < 0.02
+    spectrum = np.linalg.eigvalsh(m)
+    assert spectrum[0] < 0.3
+    assert spectrum[-1] > 2
+
+
+def test_finite_time_memory_is_shared_out_too(x64):
+    """trace(M_n) = N whatever the spectral radius, M_n = 1 for normal W: over all directions."""
+    rng = np.random.default_rng(13)
+    directions = np.eye(6)
+    q = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    for w, each in ((1.1 * q, 1.0), (rng.normal(size=(6, 6)), None)):
+        curves = [fisher_memory(Plain(w, v[:, None]), max_lag=9, steps=10) for v in directions]
+        totals = [float(curve.details["total"]) for curve in curves]
+        assert sum(totals) == pytest.approx(6, abs=1e-8)
+        if each is not None:
+            np.testing.assert_allclose(totals, each, atol=1e-9)
+        else:
+            assert np.ptp(totals) > 0.1
+
+
 def test_no_network_beats_the_dynamical_bound(x64):
     rng = np.random.default_rng(2)
-    for trial in range(80):
+    for trial in range(300):
         n, delay_line = 8, trial % 4 == 0
         w = np.diag(rng.uniform(0.3, 2, n - 1), -1) if delay_line else rng.normal(size=(n, n))
         if not delay_line:
