@@ -147,7 +147,7 @@ def fisher_memory_matrix(cell: AbstractCell, *, throw: bool = True) -> Estimate:
 
     **Cost:** about 25 QR factorisations of (2n, n).
 
-    **Reference:** Ganguli, Huh & Sompolinsky (2008), PNAS.
+    **Reference:** Ganguli, Huh & Sompolinsky (2008), PNAS, for J(k); the rest is derived here.
 
     ??? example
         ```python

@@ -180,7 +180,8 @@ def dynamical_bound(recurrent: ArrayLike, source: ArrayLike, max_lag: int) -> np
 
     **Returns:** shape (max_lag + 1,).
 
-    **Reference.** Derived here; Ganguli, Huh & Sompolinsky 2008 have a bound of this kind.
+    **Reference.** Derived here; a dynamical bound is also a subject of the supplement of Ganguli,
+    Huh & Sompolinsky 2008.
     """
     recurrent, signal = np.asarray(recurrent, float), np.asarray(source, float)
     if recurrent.ndim != 2 or signal.shape != recurrent.shape[:1]:

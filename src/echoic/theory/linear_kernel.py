@@ -38,7 +38,7 @@ def lag_weights(
     **When it misleads.** It rises before it falls unless nu_W is small: see [`peak_lag`][]. At
     finite width it holds for lags well below sqrt(n): see [`depth_limit`][].
 
-    **Reference.** Emami et al. 2021.
+    **Reference.** Emami et al. 2021 for the equivalence; the formula is derived here.
 
     ```python
     >>> from echoic.theory import lag_weights
