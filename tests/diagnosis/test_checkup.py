@@ -126,3 +126,14 @@ def test_the_largest_lag_lies_between_the_horizon_and_the_end():
         echoic.checkup(line(), WHITE, horizon=5, max_lag=4, key=jr.key(0))
     with pytest.raises(ValueError, match="smaller than the 100 steps"):
         echoic.checkup(line(), WHITE[:100], horizon=5, max_lag=100, key=jr.key(0))
+
+
+def test_a_drift_that_does_not_matter_at_the_horizon_is_no_warning():
+    from echoic.core.estimate import Estimate, Status
+    from echoic.diagnosis.record import _doubts
+
+    flags = Status.NOT_CONVERGED | Status.SINGULAR
+    history = np.repeat([-0.010, -0.011], 10)[:, None]
+    spectrum = Estimate(jnp.zeros(1), status=flags, details={"history": jnp.asarray(history)})
+    assert _doubts(spectrum, 50) == Status.SINGULAR
+    assert _doubts(spectrum, 200) == flags

@@ -175,14 +175,14 @@ def test_a_short_name_leaves_room_for_the_word_lag(record):
 
 
 def test_a_star_is_explained_where_it_stands(record):
-    note = "*: summed over a finite time"
+    note = "*: summed over the time of the run"
     assert note in reports.to_text(record, 80)
     assert "*" not in reports.to_text(record, 60)
     steady = tuple(
         dataclasses.replace(network, noise_gain_kind="stationary") for network in record.networks
     )
     assert "*" not in reports.to_text(dataclasses.replace(record, networks=steady), 80)
-    assert "Noise gain summed over a finite time" in reports.to_html(record)
+    assert "Noise gain summed over the time of the run" in reports.to_html(record)
     assert "Noise gain summed" not in reports.to_html(dataclasses.replace(record, networks=steady))
 
 

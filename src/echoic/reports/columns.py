@@ -192,7 +192,7 @@ def _rest(record: ReportRecord) -> list[Column]:
             "noise",
             ("noise", "gain"),
             "The state's variance per unit variance of noise that enters the state at every step."
-            " A star: summed over a finite time, because no stationary state exists.",
+            " A star: summed over the time of the run, which may not suffice for all of it.",
             "variance ratio",
             _noise,
         ),

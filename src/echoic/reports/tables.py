@@ -154,7 +154,7 @@ def _footnotes(record: ReportRecord, width: int, plain: bool) -> Iterator[Text]:
     if any("(" in text for text in cells):
         yield Text("(4): the standard error, in units of the last digit.", style="dim")
     if any("*" in text for text in cells):
-        note = "*: summed over a finite time; no stationary state exists."
+        note = "*: summed over the time of the run, which may not suffice for all of it."
         yield Text(note, style="dim")
 
 
