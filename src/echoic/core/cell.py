@@ -125,9 +125,8 @@ class PointwiseCell(AbstractCell):
     """A cell that is pointwise in the recurrent product.
 
     Its update is ``combine(state, drive, W read(state))`` with ``drive = project(x)``, where W is
-    the field ``recurrent``, one row a gate and unit. [`rollout`][echoic.rollout] then projects whole
-    stretches of the sequence outside the loop, and forms the gradient of W by large products after
-    it.
+    the field ``recurrent``, one row a gate and unit. [`rollout`][echoic.rollout] projects whole
+    stretches of the sequence outside the loop, and forms the gradient of W by large products.
     """
 
     recurrent: eqx.AbstractVar[Float[Array, "r n"]]

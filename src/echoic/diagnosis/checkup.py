@@ -15,7 +15,6 @@ from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, pr
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
 
-
 _BACKWARD = "Reads the sequence from its end: a lag counts steps into the future."
 
 
