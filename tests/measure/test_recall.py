@@ -1,8 +1,6 @@
 """Recall against closed forms, 60-digit arithmetic, and what must be zero."""
 
 import logging
-import os
-import pathlib
 
 import equinox as eqx
 import jax
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+import echoic
 from echoic.core.cell import AbstractCell, LinearForm
 from echoic.core.estimate import Status, UntrustedError
 from echoic.measure import allpass, readout
@@ -396,14 +395,7 @@ def test_raw_recall_of_a_linear_memoryless_network(x64):
 
 
 def ecg():
-    folder = os.environ.get("ECHOIC_DATA")
-    if not folder:
-        pytest.skip("ECHOIC_DATA is not set: no electrocardiogram to measure on")
-    path = pathlib.Path(folder) / "ecg_mitbih208_360hz.npz"
-    if not path.exists():
-        pytest.skip(f"{path} is missing")
-    with np.load(path) as file:
-        series = file["ecg_mV"].astype(float).ravel()
+    series = np.asarray(echoic.data.load("ecg").values, float).reshape(-1)
     return (series - series.mean()) / series.std()
 
 
