@@ -118,6 +118,46 @@ def test_horizon_that_is_no_lag(refused, horizon):
     assert f"horizon must lie in 1.., got {horizon}" in refused("checkup", "--horizon", horizon)
 
 
+def test_a_number_that_is_not_whole_is_not_rounded(refused):
+    assert "2.5" in refused("checkup", "--horizon", "2.5")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_seed_out_of_range(refused, seed):
+    assert "seed must lie in 0..4294967295" in refused("checkup", "--seed", seed)
+
+
+def test_units_that_no_memory_holds(refused):
+    assert "memory" in refused("checkup", "--hidden", 1_000_000, "--horizon", 5)
+
+
+@pytest.mark.parametrize("option", ["--nonlinearity", "--prefix"])
+def test_options_of_a_saved_network_without_one(refused, option):
+    assert "name its file" in refused("checkup", option, "relu")
+
+
+def test_options_of_the_built_in_networks_with_a_saved_one(refused, tmp_path):
+    message = refused("checkup", tmp_path / "net.safetensors", "--cell", "gru", "--init", "chrono")
+    assert "--cell and --init speak of the built-in networks" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_for_a_model_is_not_waited_for(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    assert "no regular file" in refused("checkup", tmp_path / "pipe.safetensors")
+
+
+def test_no_name_steers_the_terminal(refused, tmp_path):
+    name = "\x1b[31mred\x1b[2J"
+    for arguments in (
+        ("--data", name),
+        ("--cell", name),
+        (str(tmp_path / name),),
+        ("--data-dir", tmp_path / name),
+    ):
+        assert "\x1b" not in refused("checkup", *arguments)
+
+
 def test_horizon_that_is_no_number(refused):
     assert "--horizon" in refused("checkup", "--horizon", "soon")
 
@@ -180,6 +220,7 @@ def test_output_folder_that_cannot_be_written(tmp_path, capsys):
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_resuming_another_run_names_what_changed(refused, tmp_path, capsys):
     folder = tmp_path / "r"
     small = ["checkup", "--cell", "gru", "--hidden", "4", "--horizon", "5", "--output", folder]

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echoic.core.checks import at_least, one_of, refuse_if_larger, sequences
+from echoic.core.checks import at_least, channels_of, one_of, refuse_if_larger, sequences
 
 
 def test_one_of_suggests_the_nearest():
@@ -47,3 +47,26 @@ def test_wrong_sequences(inputs, message):
 def test_work_that_does_not_fit_is_refused_with_its_size():
     with pytest.raises(MemoryError, match=r"would take 80.0 GB of memory, more than .* 8.0 GB"):
         refuse_if_larger("the spectrum of 100,000 units", 8e10)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "channels", "batch"),
+    [
+        (np.zeros(5), 1, (1, 5, 1)),
+        ([0.0, 1.0, 2.0], 1, (1, 3, 1)),
+        (np.zeros((5, 3)), 3, (1, 5, 3)),
+        ([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]], 2, (1, 3, 2)),
+        ([np.zeros(5), np.ones(5)], 1, (2, 5, 1)),
+        ([jnp.zeros(5), jnp.ones(5)], 1, (2, 5, 1)),
+        ([np.zeros((5, 3)), np.ones((5, 3))], 3, (2, 5, 3)),
+        (np.zeros((2, 5, 3)), 3, (2, 5, 3)),
+    ],
+)
+def test_a_list_of_arrays_is_a_batch_of_sequences(inputs, channels, batch):
+    """Read as steps, two series of 400 samples would be two steps of 400 channels."""
+    assert channels_of(inputs) == channels
+    assert sequences(inputs, channels, jnp.float32).shape == batch
+
+
+def test_no_inputs_have_no_channels():
+    assert channels_of(None) == 0

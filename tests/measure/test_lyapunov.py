@@ -10,7 +10,6 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy.special import digamma, polygamma
 
-from echoic import init
 from echoic.cells import GRU, LSTM, Elman, MinimalRNN, PeepholeLSTM, Residual
 from echoic.core.cell import FunctionCell, PointwiseCell
 from echoic.core.estimate import Status, UntrustedError
@@ -345,94 +344,6 @@ def test_huge_contraction(x64):
     np.testing.assert_allclose(found.value, np.log(sizes), atol=1e-9)
 
 
-# Residual networks (relations of Dubinin & Effenberger 2024; the form is a reconstruction).
-
-
-def residual_network(modulus, coupling, seed=0, **kind):
-    kind = {"residual": init.identity(modulus)} | kind
-    return Residual(
-        1,
-        32,
-        coupling=coupling,
-        recurrent=init.gaussian(1.0),
-        input=init.normal(1.0),
-        bias=init.zeros(),
-        key=jr.key(seed),
-        dtype=jnp.float64,
-        **kind,
-    )
-
-
-DRIVE = np.random.default_rng(3).uniform(size=(1200, 1))
-
-
-def spectrum_of(cell, inputs=DRIVE):
-    return lyapunov_spectrum(cell, inputs, burn_in=200, key=KEY)
-
-
-@pytest.mark.parametrize("kind", [{}, {"residual": init.rotation(0.9, 28.0)}])
-def test_uncoupled_residual_network(kind, x64):
-    found = spectrum_of(residual_network(0.9, 0.0, **kind))
-    np.testing.assert_allclose(found.value, math.log(0.9), atol=1e-9)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_residual_bound(seed, x64):
-    """Every exponent lies in [log(lam - e), log(lam + e)], e = coupling ||W||_2; no exception."""
-    cell = residual_network(1.0, 0.1, seed)
-    e = 0.1 * float(jnp.linalg.norm(cell.recurrent, ord=2))
-    found = spectrum_of(cell)
-    assert float(found.value[0]) <= math.log(1 + e)
-    assert float(found.value[-1]) >= math.log(1 - e)
-    assert float(found.details["residual"]) < 1e-9
-
-
-def test_weak_coupling_keeps_the_spectrum_of_the_residual(x64):
-    deviations = []
-    for coupling in (0.01, 0.05, 0.1, 0.3, 1.0):
-        value = np.asarray(spectrum_of(residual_network(0.9, coupling)).value)
-        deviations.append(np.max(np.abs(value - math.log(0.9))))
-        if coupling == 0.01:
-            assert abs(value.mean() - math.log(0.9)) < 0.002
-    assert deviations[0] < 0.015
-    assert np.all(np.diff(deviations) > 0)
-    assert deviations[-1] > 10 * deviations[0]
-
-
-def test_three_regimes(x64):
-    leading = [float(spectrum_of(residual_network(m, 0.01)).value[0]) for m in (0.9, 1.0, 1.05)]
-    assert leading[0] < -0.05
-    assert abs(leading[1]) < 0.01
-    assert leading[2] > 0.03
-
-
-@pytest.mark.parametrize("modulus", [0.95, 0.98])
-def test_distance_of_two_copies(modulus, x64):
-    cell = residual_network(modulus, 0.01)
-    leading = float(spectrum_of(cell).value[0])
-
-    def both(states, x):
-        new = jax.vmap(lambda h: cell.step(h, x))(states)
-        return new, jnp.linalg.norm(new[0] - new[1])
-
-    start = jnp.stack([jnp.zeros(32), 1e-7 * jr.normal(KEY, (32,)) / 32**0.5])
-    _, distance = jax.lax.scan(both, start, jnp.asarray(DRIVE))
-    seen = np.flatnonzero(np.asarray(distance) > 1e-12)
-    seen = seen[seen >= 60]
-    slope = np.polyfit(seen, np.log(np.asarray(distance)[seen]), 1)[0]
-    assert slope == pytest.approx(leading, abs=0.004)
-
-
-def test_saturating_residual(x64):
-    for modulus in (0.9, 0.98):
-        found = spectrum_of(residual_network(modulus, 0.01, path="tanh"), 0 * DRIVE)
-        assert np.max(np.abs(np.asarray(found.value) - math.log(modulus))) < 0.02
-    # Zero is a fixed point, an unstable one now: start elsewhere.
-    saturated = residual_network(1.1, 0.01, path="tanh")
-    found = lyapunov_spectrum(saturated, 0 * DRIVE, state=jnp.ones(32), burn_in=200, key=KEY)
-    assert float(found.value[0]) < 0
-
-
 # Batches, tracing, statuses, refusals.
 
 
@@ -458,6 +369,7 @@ def test_under_vmap_and_jit(x64):
     np.testing.assert_allclose(together, [leading(key) for key in keys], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_gradient_of_an_exponent(x64):
     def leading(scale):
         step = linear(np.array([[0.8, 0.3], [-0.1, 0.5]]))

@@ -31,10 +31,31 @@ def at_least(name: str, value: Any, smallest: int, largest: int | None = None) -
     return int(value)
 
 
+def _is_list_of_series(inputs: Any) -> bool:
+    """Whether ``inputs`` is a list of one-dimensional arrays: sequences, not steps."""
+    return (
+        isinstance(inputs, list | tuple)
+        and len(inputs) > 0
+        and all(getattr(item, "ndim", 0) == 1 for item in inputs)
+    )
+
+
+def channels_of(inputs: Any) -> int:
+    """How many channels the inputs have: 0 for None, 1 for a plain series."""
+    if inputs is None:
+        return 0
+    if _is_list_of_series(inputs):
+        return 1
+    shape = np.shape(inputs[0] if isinstance(inputs, list | tuple) and inputs else inputs)
+    plain = len(shape) <= (0 if isinstance(inputs, list | tuple) else 1)
+    return 1 if plain else shape[-1]
+
+
 def sequences(inputs: Any, input_size: int, dtype: Any) -> Float[Array, "b t m"]:
     """Inputs of shape (t,), (t, m) or (b, t, m) as a batch of sequences in ``dtype``.
 
-    NaN passes: a measurement answers it with NaN.
+    A list of arrays (t,) or (t, m) is a batch too, if all are equally long. NaN passes: a
+    measurement answers it with NaN.
     """
     if isinstance(inputs, list | tuple):
         shapes = {np.shape(item) for item in inputs}
@@ -43,6 +64,8 @@ def sequences(inputs: Any, input_size: int, dtype: Any) -> Float[Array, "b t m"]
                 "sequences of one call must have equal shapes, got "
                 + ", ".join(str(shape) for shape in sorted(shapes))
             )
+        if _is_list_of_series(inputs):
+            inputs = np.stack([np.asarray(item) for item in inputs])[:, :, None]
     kind = getattr(inputs, "dtype", None) or np.asarray(inputs).dtype
     if not (jnp.issubdtype(kind, jnp.floating) or jnp.issubdtype(kind, jnp.integer)):
         raise ValueError(f"inputs must be real numbers, got dtype {kind}.")

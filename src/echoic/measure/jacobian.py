@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
-from echoic.core.checks import at_least, is_traced, sequences
+from echoic.core.checks import at_least, channels_of, is_traced, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.linalg import log_abs, random_frame
 from echoic.core.tangent import push_frame
@@ -84,7 +84,7 @@ def jacobian_singular_values(
 
         ```
     """
-    width = 1 if np.ndim(inputs) == 1 else np.shape(inputs)[-1]
+    width = channels_of(inputs)
     network: AbstractCell = without_law(as_cell(cell, state, width))
     state = network.initial_state() if state is None else jtu.tree_map(jnp.asarray, state)
     vector = flatten_state(state)[0]

@@ -19,7 +19,7 @@ from echoic.core.cell import (
     flatten_state,
     without_law,
 )
-from echoic.core.checks import at_least, is_traced, sequences
+from echoic.core.checks import at_least, channels_of, is_traced, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.linalg import random_frame
 from echoic.measure.tangent_run import (
@@ -185,7 +185,7 @@ def _prepare(cell, inputs, state, steps, burn_in, resume):
     """Validate, and bring inputs and states into their batched forms."""
     if resume is not None and not {"final_state", "final_frame"} <= resume.details.keys():
         raise ValueError("resume must be a result of lyapunov_spectrum, with its final_frame.")
-    width = 0 if inputs is None else (1 if np.ndim(inputs) == 1 else np.shape(inputs)[-1])
+    width = channels_of(inputs)
     cell = without_law(as_cell(cell, state, width))
     state = cell.initial_state() if state is None else jtu.tree_map(jnp.asarray, state)
     vector, restore = flatten_state(state)

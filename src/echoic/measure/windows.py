@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
-from echoic.core.checks import at_least, is_traced, sequences
+from echoic.core.checks import at_least, channels_of, is_traced, sequences
 
 SHORTEST_BURN_IN = 100
 
@@ -31,7 +31,7 @@ def prepare(cell: AbstractCell | Step, inputs: Any, state: State, steps: int | N
     """Check a cell and its inputs. Without inputs, zeros drive it for ``steps`` steps."""
     if inputs is not None and steps is not None:
         raise ValueError("steps goes with inputs=None: given inputs have a length of their own.")
-    channels = 0 if inputs is None else (np.shape(inputs)[-1] if np.ndim(inputs) > 1 else 1)
+    channels = channels_of(inputs)
     network: AbstractCell = without_law(as_cell(cell, state=state, input_size=channels))
     state = network.initial_state() if state is None else jax.tree.map(jnp.asarray, state)
     dtype = flatten_state(state)[0].dtype
