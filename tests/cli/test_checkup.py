@@ -101,6 +101,16 @@ def test_torch_state_dicts(capsys, drive, tmp_path, kind, layers, directions, na
         assert (backward in network["warnings"]) == ("backward" in network["name"])
 
 
+def test_the_name_of_a_model_is_shown_as_it_is_and_steers_nothing(capsys, drive, tmp_path):
+    path = tmp_path / "\x1b[2J[bold]net.safetensors"
+    save_file(torch_state_dict("RNN", 1, 3, 1, 1), path)
+    out = run(
+        capsys, "checkup", path, "--data", drive, "--horizon", 5, "--max-lag", 10, "-o", tmp_path
+    )
+    assert "\x1b" not in out
+    assert out.count("[2J[bold]net") >= 2
+
+
 def test_a_network_of_ours(capsys, drive, tmp_path):
     import jax
 

@@ -1,12 +1,21 @@
 """``echoic checkup``: how far back a network, or each built-in kind of one, remembers."""
 
+import hashlib
 import pathlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from echoic.cli.session import Session
 
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+    """A whole number; the parser of options would round 2.5 to 2 without a word."""
+    return int(tokens[0].value)
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -16,15 +25,15 @@ def command(
     /,
     *,
     data: str = "ecg",
-    horizon: int = 250,
-    hidden: int = 128,
+    horizon: Whole = 250,
+    hidden: Whole = 128,
     cell: Names = None,
     init: Names = None,
     equal: str = "units",
     column: str | None = None,
     scale: Annotated[bool, Parameter(negative="--no-scale")] = True,
-    max_lag: int | None = None,
-    seed: int = 0,
+    max_lag: Annotated[int | None, Parameter(converter=_whole)] = None,
+    seed: Whole = 0,
     thorough: Flag = False,
     resume: Flag = False,
     nonlinearity: Literal["tanh", "relu"] | None = None,
@@ -79,6 +88,9 @@ def command(
     json
         Print report.json on standard output, and nothing else.
     """
+    _refuse_what_would_be_ignored(
+        model is None, cell=cell, init=init, nonlinearity=nonlinearity, prefix=prefix
+    )
     with Session(output, quiet=json) as session:
         session.says("reading the data")
         from echoic import data as sources
@@ -88,10 +100,13 @@ def command(
         import jax.random as jr
 
         from echoic import checkup, compare, diagnosis, load
+        from echoic.core.checks import at_least
 
         # What must be the same for a stopped run to be taken up again.
         session.request = {
-            "model": model,
+            "model": model if model is None else _digest(model),
+            "nonlinearity": nonlinearity,
+            "prefix": prefix,
             "data": series.sha256,
             "column": column,
             "horizon": horizon,
@@ -104,7 +119,7 @@ def command(
         }
         options: dict[str, Any] = {
             "horizon": horizon,
-            "key": jr.key(seed),
+            "key": jr.key(at_least("seed", seed, 0, 2**32 - 1)),
             "scale": "standardise" if scale else None,
             "max_lag": max_lag,
             "thorough": thorough,
@@ -126,3 +141,22 @@ def command(
         except KeyboardInterrupt:
             return session.stopped()
         return session.finished(report)
+
+
+def _refuse_what_would_be_ignored(compares: bool, **options: Any) -> None:
+    """Options that mean nothing here are a mistake: better told than ignored."""
+    names = ("nonlinearity", "prefix") if compares else ("cell", "init")
+    given = [f"--{name}" for name in names if options[name] is not None]
+    if given:
+        raise ValueError(
+            f"{' and '.join(given)} speak{'s' if len(given) == 1 else ''} of"
+            + (" a saved network: name its file." if compares else " the built-in networks.")
+        )
+
+
+def _digest(model: str) -> str:
+    """The checksum of a model's file: a network that was trained further is another one."""
+    path = pathlib.Path(model)
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise ValueError(f"{model} is no regular file.")
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else model

@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refuse(errors: Console, sentence: str) -> int:
-    errors.print(f"echoic: {sentence}", markup=False)
+    from echoic.reports.style import printable
+
+    errors.print(f"echoic: {printable(sentence)}", markup=False)
     return 2
 
 
@@ -51,6 +53,8 @@ def _sentence(error: BaseException) -> str:
         return "the output was closed."
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}."
     return str(error) or type(error).__name__
 
 

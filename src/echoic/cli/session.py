@@ -39,7 +39,7 @@ class Session:
         self.out = Console(highlight=False)
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -58,7 +58,7 @@ class Session:
 
     def says(self, what: str) -> None:
         """What is being done at the moment."""
-        self._bar.update(self._task, description=what)
+        self._bar.update(self._task, description=_printable(what))
 
     def begins(self, total: int) -> None:
         """How many networks there are to examine."""
@@ -77,7 +77,9 @@ class Session:
             self._keep()
         if not self.quiet:
             self._bar.stop()
-            self.out.print(f"{record.name}: {record.verdict}", markup=False, soft_wrap=True)
+            sentence = _printable(f"{record.name}: {record.verdict}")
+            # On a terminal between words; in a file one line a network.
+            self.out.print(sentence, markup=False, soft_wrap=not self.out.is_terminal)
             self._bar.start()
 
     @contextlib.contextmanager
@@ -87,7 +89,7 @@ class Session:
             warnings.simplefilter("always")
             yield
         for warning in caught:
-            self.errors.print(f"echoic: {warning.message}", markup=False)
+            self.errors.print(_printable(f"echoic: {warning.message}"), markup=False)
 
     def known(self) -> "dict[str, NetworkRecord]":
         """The networks that a stopped run with the same request has examined already."""
@@ -121,7 +123,8 @@ class Session:
         else:
             self.out.print()
             reports.render(report.record, self.out)
-            self.out.print(f"\nReport: {page}", markup=False, soft_wrap=True)
+            self.out.print()
+            self.out.print(_printable(f"Report: {page}"), markup=False, soft_wrap=True)
         return 0
 
     def stopped(self) -> int:
@@ -154,6 +157,13 @@ class Session:
     @property
     def _partial(self) -> pathlib.Path:
         return self.folder / "report.partial.json"
+
+
+def _printable(text: str) -> str:
+    """Names of files and columns are the world's: nothing in them may steer the terminal."""
+    from echoic.reports.style import printable  # needs NumPy, which --help must not wait for
+
+    return printable(text)
 
 
 def _writable(folder: pathlib.Path) -> pathlib.Path:
