@@ -9,6 +9,8 @@ import pytest
 import echoic
 from echoic import cells, init
 from echoic.diagnosis import select
+from echoic.diagnosis.checkup import refuse_what_is_no_cell
+from echoic.diagnosis.compare import built_in, refuse_other_than_cells
 
 WHITE = np.random.default_rng(0).normal(size=12_000)
 COLOURED = np.convolve(WHITE, np.ones(10) / 10, "valid")
@@ -93,6 +95,9 @@ def test_weights_that_are_not_numbers_give_no_verdict_and_no_invented_number():
     found = echoic.checkup(broken, COLOURED, horizon=5, **OPTIONS).networks[0]
     assert found.regime is None
     assert found.verdict.startswith("No verdict")
+    assert found.curve("gradient_reach").horizon is None
+    assert found.curve("linear_recall").horizon is None
+    assert "288 values that are NaN" in found.warnings[0]  # 16 x 16, 16 of input, 16 of bias
     assert np.isnan(found.curve("gradient_reach").value[1:]).all()
     assert np.isnan(found.curve("linear_recall").value).all()
     assert np.isnan(found.spectrum.exponents).all()
@@ -114,6 +119,57 @@ def test_the_same_key_gives_the_same_report_whoever_else_is_compared():
         return found.curve("gradient_reach").value
 
     np.testing.assert_array_equal(curve("gru"), curve("minimal_rnn", "gru"))
+
+
+@pytest.mark.parametrize(
+    ("step", "state", "message"),
+    [
+        (lambda h, x: h[:2], jnp.zeros(3), r"takes shape \(3,\) and returns \(2,\)"),
+        (lambda h, x: (h, h), jnp.zeros(3), r"takes shape \(3,\) and returns \(\(3,\), \(3,\)\)"),
+        (lambda h, x: h + jnp.zeros(4), jnp.zeros(3), r"fails for a state of shape \(3,\)"),
+        (lambda h, x: h, jnp.zeros(3, int), "floating-point"),
+        (lambda h, x: h, None, "needs its initial state"),
+        (cells.GRU, None, "cell is the class GRU"),
+    ],
+)
+def test_what_is_no_cell_is_told_why(step, state, message):
+    with pytest.raises(ValueError, match=message):
+        echoic.checkup(step, WHITE, state=state, horizon=5, key=jr.key(0))
+
+
+def test_weights_of_pytorch_are_told_the_way_in():
+    with pytest.raises(ValueError, match=r"echoic\.load"):
+        refuse_what_is_no_cell({"weight_hh_l0": 1})
+
+
+@pytest.mark.parametrize("given", [[line()], line(), "gru"])
+def test_networks_without_a_name_cannot_be_compared(given):
+    with pytest.raises(ValueError, match="must be a dict of cells by name"):
+        list(built_in(given))
+
+
+def test_a_step_function_cannot_be_compared():
+    with pytest.raises(ValueError, match="'mine' must be a cell, got a function"):
+        refuse_other_than_cells("mine", lambda h, x: h)
+
+
+def test_networks_that_no_memory_holds():
+    with pytest.raises(MemoryError, match="1,000,000 units"):
+        echoic.compare(None, WHITE, horizon=5, hidden_size=1_000_000, key=jr.key(0))
+
+
+@pytest.mark.parametrize(("length", "horizon"), [(60, 20), (2_000, 1_900)])
+def test_a_short_series_is_measured_up_to_the_lag_that_it_allows(length, horizon):
+    report = echoic.checkup(
+        line(4), COLOURED[:length], horizon=horizon, key=jr.key(0), advise=False
+    )
+    assert report.record.max_lag == horizon + (length - horizon) // 2
+    assert report.networks[0].curve("gradient_reach").horizon.last == 3
+
+
+def test_too_short_a_series_is_refused_before_any_work():
+    with pytest.raises(ValueError, match="22 steps are too short for a horizon of 20"):
+        echoic.checkup(line(4), COLOURED[:22], horizon=20, key=jr.key(0))
 
 
 def test_nothing_to_compare():

@@ -44,9 +44,19 @@ def test_a_curve_that_never_falls_is_censored_and_only_a_gain_grows():
     assert not horizon_of(value, None, 0.05, relative=True).growing
 
 
-@pytest.mark.parametrize("value", [np.full(5, np.nan), np.zeros(5)])
-def test_nothing_reaches_nowhere(value):
-    horizon = horizon_of(value, None, 0.05, relative=True)
+@pytest.mark.parametrize("at_lag_0", [1.0, np.nan])
+def test_of_a_curve_that_is_not_a_number_nothing_is_known(at_lag_0):
+    value = np.array([at_lag_0, np.nan, np.nan, np.nan])
+    assert horizon_of(value, value, 0.05, relative=True) is None
+
+
+def test_a_gain_that_overflows_late_has_the_horizon_of_what_is_known():
+    value = np.array([1.0, 1e200, np.inf, np.nan])
+    assert horizon_of(value, np.zeros(4), 0.05, relative=True, grows=True).last == 2
+
+
+def test_nothing_reaches_nowhere():
+    horizon = horizon_of(np.zeros(5), None, 0.05, relative=True)
     assert horizon.last == -1
     assert not horizon.censored
 

@@ -55,7 +55,11 @@ def poisoned(value, at=(7, 1)):
     [
         (np.zeros(0), "empty"),
         (np.zeros((0, 2)), "empty"),
-        (NOISE[:20], "20 steps, not more than the horizon of 20"),
+        (
+            NOISE[:20],
+            r"20 steps \(shape \(20, 2\) is read as \(t, m\)\), not more than the horizon",
+        ),
+        (NOISE * 1e300, "too large"),
         ([NOISE[:10], NOISE[:5]], "no sequence is longer than the horizon of 20 steps"),
         (poisoned(np.nan), "1 NaN and 0 infinite values, the first at step 7, channel 1"),
         (poisoned(np.inf), "0 NaN and 1 infinite"),

@@ -1,5 +1,7 @@
 """The sentences say what the numbers say."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -69,8 +71,14 @@ def test_best_first():
 def test_the_overall_verdict_names_the_best_and_the_worst_with_their_numbers():
     text = overall_verdict([KEEPS, KEEPS_LESS, FADES], T)
     # A decay of 5 steps falls to 0.05 between 14 and 15: 5 log 20 = 14.98.
-    kept = "Keeper reaches 50 (gain 0.61, recall 0.29)"
+    kept = "keeper reaches 50 (gain 0.61, recall 0.29)"
     assert text == f"Needs 50 steps. {kept}; fader fades after 14 steps."
+
+
+def test_a_name_of_ours_begins_the_sentence_with_a_capital_and_a_users_is_left_alone():
+    ours = dataclasses.replace(KEEPS, description="one of the built-in networks")
+    assert "Needs 50 steps. Keeper reaches" in overall_verdict([ours, FADES], T)
+    assert "Needs 50 steps. keeper reaches" in overall_verdict([KEEPS, FADES], T)
 
 
 def test_when_none_reaches_the_verdict_says_so():

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
@@ -19,13 +20,14 @@ from echoic.core.checks import at_least
 from echoic.core.records import NetworkRecord, ReportRecord
 from echoic.diagnosis.candidates import Candidate, sized
 from echoic.diagnosis.citations import CITATIONS
-from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag
+from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag, settling_steps
 from echoic.diagnosis.examine import examine
 from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.signal import Signal, prepare
 from echoic.diagnosis.verdict import overall_verdict, rank_key
+from echoic.measure.recall import FOLDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +89,9 @@ def prepared(
     thorough: bool,
 ) -> tuple[Signal, Plan]:
     """The signal and the plan for it; refuses what cannot be measured before any work is done."""
-    at_least("horizon", horizon, 1)
+    horizon = at_least("horizon", horizon, 1)
     if max_lag is not None:
-        at_least("max_lag", max_lag, horizon)
+        max_lag = at_least("max_lag", max_lag, horizon)
     signal = prepare(inputs, horizon=horizon, scale=scale, max_lag=max_lag or 8 * horizon)
     plan = Plan(
         horizon=horizon,
@@ -103,6 +105,13 @@ def prepared(
         raise ValueError(
             f"max_lag must be smaller than the {signal.length} steps of the series,"
             f" got {plan.max_lag}."
+        )
+    settle = settling_steps(horizon, plan.max_lag, signal.length)
+    sequences = signal.values.shape[0]
+    if (signal.length - plan.max_lag - settle) * sequences < FOLDS:
+        raise ValueError(
+            f"{sequences} sequence(s) of {signal.length} steps are too short for a horizon of"
+            f" {horizon} and lags up to {plan.max_lag}: give longer ones, or a shorter horizon."
         )
     return signal, plan
 
@@ -148,7 +157,14 @@ def _examine(
         snippets=job.snippets,
         notify=lambda stage: progress.stage(job.name, stage),
     )
-    notes = (job.note,) if job.note else ()
+    notes = [job.note] if job.note else []
+    broken = sum(
+        int((~np.isfinite(leaf)).sum())
+        for leaf in jax.tree.leaves(job.cell)
+        if eqx.is_inexact_array(leaf)
+    )
+    if broken:
+        notes.append(f"Its weights hold {broken:,} values that are NaN or infinite.")
     return dataclasses.replace(record, warnings=(*notes, *record.warnings))
 
 

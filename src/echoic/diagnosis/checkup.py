@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +67,7 @@ def checkup(
     **Cost.** About 40,000 steps of the network and, up to 320 states, a full Lyapunov spectrum
     of 2,000 steps.
     """
+    refuse_what_is_no_cell(cell)
     signal, plan = prepared(
         inputs,
         horizon=horizon,
@@ -81,6 +83,7 @@ def checkup(
     else:
         wrapped = as_cell(cell, state, signal.values.shape[2])
         refuse_other_channels(wrapped, signal.values.shape[2], signal.record.channels)
+        _refuse_other_states(wrapped)
         jobs = [Job(name, wrapped, family=family_of(wrapped))]
 
     def report(jobs: list[Job], known: Mapping[str, NetworkRecord]) -> Report:
@@ -89,11 +92,11 @@ def checkup(
         )
 
     found = report(jobs, known or {})
-    if not advise or wrapped is None or remembers(found.networks[0], horizon):
+    if not advise or wrapped is None or remembers(found.networks[0], plan.horizon):
         return found
     size = wrapped.hidden_size
     better = candidate_job(
-        nearest(wrapped), signal.values.shape[2], size, horizon, "units", key=key
+        nearest(wrapped), signal.values.shape[2], size, plan.horizon, "units", key=key
     )
     return report([*jobs, better], {record.name: record for record in found.networks})
 
@@ -128,3 +131,43 @@ def refuse_other_channels(
             f"the network takes {cell.input_size} input channel(s), the data has {channels}"
             f" ({shown}): choose the columns that it was trained on."
         )
+
+
+def refuse_what_is_no_cell(cell: Any) -> None:
+    """Refuse what newcomers pass for a network: its class, or a module of PyTorch."""
+    if isinstance(cell, type):
+        raise ValueError(f"cell is the class {cell.__name__}: pass a network built from it.")
+    if hasattr(cell, "state_dict") or isinstance(cell, Mapping):
+        raise ValueError(
+            f"cell is a {type(cell).__name__} of PyTorch: write its state_dict() with"
+            " safetensors.torch.save_file, and read the file with echoic.load."
+        )
+
+
+def _refuse_other_states(cell: AbstractCell) -> None:
+    """Refuse a step function that cannot be run, or whose state changes its shape."""
+    with jax.enable_x64(True):
+        cell = cast(cell, jnp.float64)
+        state = cell.initial_state()
+        if not any(eqx.is_inexact_array(leaf) for leaf in jax.tree.leaves(state)):
+            raise ValueError(
+                f"the state must hold arrays of floating-point numbers, got {state!r:.200}."
+            )
+        x = jax.ShapeDtypeStruct((cell.input_size,), jnp.float64)
+        try:
+            after = jax.eval_shape(cell.step, state, x)
+        except (TypeError, ValueError, IndexError, AttributeError) as error:
+            first_line = str(error).partition("\n")[0]
+            raise ValueError(
+                f"step(state, x) fails for a state of shape {_shapes(state)} and an x of shape"
+                f" {x.shape}: {first_line}"
+            ) from error
+    if _shapes(after) != _shapes(state):
+        raise ValueError(
+            "step(state, x) must return a state like the one that it takes: it takes shape"
+            f" {_shapes(state)} and returns {_shapes(after)}."
+        )
+
+
+def _shapes(state: Any) -> Any:
+    return jax.tree.map(jnp.shape, state)

@@ -7,7 +7,7 @@ import jax
 import jax.random as jr
 
 from echoic.core.cell import AbstractCell
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, refuse_if_larger
 from echoic.core.records import NetworkRecord
 from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
 from echoic.diagnosis.candidates import CANDIDATES, Candidate
@@ -47,6 +47,7 @@ def compare(
     recall there. A rugged network's gradient counts for nothing.
     """
     at_least("hidden_size", hidden_size, 1)
+    refuse_if_larger(f"a network of {hidden_size:,} units", 8.0 * 4 * hidden_size**2)
     signal, plan = prepared(
         inputs,
         horizon=horizon,
@@ -58,13 +59,14 @@ def compare(
     channels = signal.values.shape[2]
     build_key, measure_key = jr.split(key)
     if isinstance(candidates, Mapping):
-        for cell in candidates.values():
+        for name, cell in candidates.items():
+            refuse_other_than_cells(name, cell)
             refuse_other_channels(cell, channels, signal.record.channels)
         jobs = [Job(str(name), cell) for name, cell in candidates.items()]
     else:
-        chosen = CANDIDATES if candidates is None else tuple(candidates)
+        chosen = CANDIDATES if candidates is None else tuple(built_in(candidates))
         jobs = [
-            candidate_job(candidate, channels, hidden_size, horizon, equal, key=build_key)
+            candidate_job(candidate, channels, hidden_size, plan.horizon, equal, key=build_key)
             for candidate in chosen
         ]
     if not jobs:
@@ -72,3 +74,23 @@ def compare(
     return assemble(
         jobs, signal, plan, key=measure_key, command=command, progress=progress, known=known
     )
+
+
+def refuse_other_than_cells(name: Any, cell: Any) -> None:
+    """Refuse a network to compare that only `checkup` takes, or none does."""
+    if not isinstance(cell, AbstractCell):
+        raise ValueError(
+            f"candidate {name!r} must be a cell, got a {type(cell).__name__};"
+            " echoic.checkup takes step functions and bidirectional networks."
+        )
+
+
+def built_in(given: Any) -> Iterable[Candidate]:
+    """The candidates to build, refused unless they are such."""
+    for candidate in given if isinstance(given, Iterable) else (given,):
+        if not isinstance(candidate, Candidate):
+            raise ValueError(
+                "candidates must be a dict of cells by name, such as"
+                f' {{"mine": cell}}, or Candidates; got a {type(candidate).__name__}.'
+            )
+        yield candidate

@@ -55,15 +55,15 @@ def singular_values_affordable(state_size: int, horizon: int) -> bool:
 def largest_lag(horizon: int, length: int) -> int:
     """The largest lag measured: eight horizons, 2,000 at most, yet always beyond the horizon.
 
-    Never more than a series of ``length`` steps can hold.
+    A short series keeps half of its steps beyond the horizon to measure at.
     """
     wanted = max(horizon + max(horizon // 4, 1), min(8 * horizon, 2_000))
-    return min(wanted, length - 1)
+    return min(wanted, horizon + (length - horizon) // 2)
 
 
 def settling_steps(horizon: int, max_lag: int, length: int) -> int:
     """Steps that a network runs before it is measured: two horizons, 200 at least.
 
-    Fewer where the series is short.
+    Fewer where the series is short, so that as many are left to measure at.
     """
-    return max(0, min(max(200, 2 * horizon), length - max_lag - 1))
+    return max(0, min(max(200, 2 * horizon), (length - max_lag) // 2))

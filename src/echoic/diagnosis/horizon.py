@@ -36,14 +36,16 @@ def horizon_of(
     *,
     relative: bool,
     grows: bool = False,
-) -> Horizon:
+) -> Horizon | None:
     """How far a curve over the lags 0, 1, 2, ... reaches.
 
     **Definition.** The last lag at which ``value - 2 standard_error`` stands at or above
     ``threshold``, which counts in units of the value at lag 0 if ``relative``. A curve that has
     not fallen by its end is censored; with ``grows``, one that ends above e^3 times its start has
-    no horizon at all. A curve with NaN where it matters reaches nowhere.
+    no horizon at all. A curve that is NaN from lag 1 on gives None: nothing is known of it.
     """
+    if np.isnan(value[1:]).all():
+        return None
     error = np.zeros_like(value) if standard_error is None else np.nan_to_num(standard_error)
     level = threshold * (value[0] if relative else 1.0)
     with np.errstate(invalid="ignore"):

@@ -60,7 +60,13 @@ def prepare(
     _refuse_unusable(batch)
     names = tuple(series.channels) if series is not None else tuple(map(str, range(batch.shape[2])))
     one_hot = _is_one_hot(batch)
-    mean, deviation = batch.mean((0, 1)), batch.std((0, 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = batch.mean((0, 1)), batch.std((0, 1))
+    if not np.isfinite(deviation).all():
+        raise ValueError(
+            f"the input is too large for its variance to be a number: its values reach"
+            f" {np.abs(batch).max():.1g}."
+        )
     constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean))
     if constant.all():
         raise ValueError("the input is constant: there is nothing to remember.")
@@ -156,16 +162,17 @@ def _as_batch(raw: Any, horizon: int) -> tuple[np.ndarray, list[str]]:
     if 0 in array.shape:
         raise ValueError(f"the input is empty: its shape is {array.shape}.")
     if array.shape[1] <= horizon:
+        turned = f" (shape {np.shape(raw)} is read as (t, m))" if np.ndim(raw) == 2 else ""
         raise ValueError(
-            f"the series has {array.shape[1]} steps, not more than the horizon of {horizon}:"
-            " give a longer series or a shorter horizon."
+            f"the series has {array.shape[1]} steps{turned}, not more than the horizon of"
+            f" {horizon}: give a longer series or a shorter horizon."
         )
     return array, warnings
 
 
 def _real(raw: Any) -> np.ndarray:
     array = np.asarray(raw)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         raise ValueError(f"inputs must be real numbers, got dtype {array.dtype}.")
     return array.astype(np.float64)
 

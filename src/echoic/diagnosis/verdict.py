@@ -91,7 +91,7 @@ def overall_verdict(networks: Sequence[NetworkRecord], horizon: int) -> str:
         gain, recall = best.curve("gradient_reach"), best.curve("linear_recall")
         numbers = f"gain {gain.at(horizon):.2f}" if gain else ""
         numbers += f", recall {recall.at(horizon):.2f}" if recall else ""
-        first = f"{_capital(best.name)} reaches {horizon} ({numbers})"
+        first = f"{_at_the_start(best)} reaches {horizon} ({numbers})"
     else:
         first = (
             f"No network here reaches {horizon}: the best, {best.name}, keeps its gradient for"
@@ -120,5 +120,7 @@ def _steps(last: int) -> str:
     return "no step" if last < 0 else f"{last} step" + ("s" if last != 1 else "")
 
 
-def _capital(name: str) -> str:
-    return name[0].upper() + name[1:]
+def _at_the_start(network: NetworkRecord) -> str:
+    """Its name with a capital if it is one of ours; a user's name stays as it is."""
+    name = network.name
+    return name[0].upper() + name[1:] if network.description else name
