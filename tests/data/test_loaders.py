@@ -270,7 +270,9 @@ def test_nan_and_inf_are_counted_and_placed(tmp_path):
     with pytest.raises(DataError, match="3 NaN and 1 infinite, first at row 17, column '1'"):
         load(tmp_path / "a.npy")
     path = written(tmp_path / "a.csv", "# note\n" + csv_text(broken, ["u", "v", "w"]))
-    with pytest.raises(DataError, match=r"3 NaN and 1 infinite, first at row 17 \(line 20\), column 'v'"):
+    with pytest.raises(
+        DataError, match=r"3 NaN and 1 infinite, first at row 17 \(line 20\), column 'v'"
+    ):
         load(path)
     np.save(tmp_path / "b.npy", np.stack([NUMBERS, broken]))
     with pytest.raises(DataError, match="first at row 17 of sequence 1"):
