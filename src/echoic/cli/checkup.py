@@ -74,7 +74,7 @@ def command(
     seed
         Seed of all random numbers.
     thorough
-        Nine times the samples, for error bars a third as wide.
+        Nine times the samples: error bars a third as wide where the signal is long enough.
     resume
         Go on from an interrupted run with the same settings in the same output folder.
     nonlinearity

@@ -52,7 +52,8 @@ def checkup(
     - ``horizon``: the number of steps that the task asks for.
     - ``scale``: "standardise" (default) or None. One-hot input is left alone.
     - ``max_lag``: the largest lag measured; by default eight horizons, at most 2,000.
-    - ``thorough``: nine times the samples, for a third of the error.
+    - ``thorough``: nine times the samples, for a third of the error where the signal is long
+      enough.
     - ``advise``: if the network misses the horizon, measure the nearest built-in one beside it.
     - ``known``: records of networks that need not be examined again.
 

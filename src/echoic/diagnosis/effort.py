@@ -13,23 +13,39 @@ class Effort:
     - ``probes``: random directions at each of them.
     - ``exponent_steps``: steps that the Lyapunov exponents are averaged over.
     - ``recall_steps``: steps that the linear recall is fitted and tested on.
-    - ``end_times``: end times of the Fisher memory.
+    - ``end_times``: times that the Fisher memory is averaged over.
+    - ``windows``: stretches of the signal that those times lie in.
     """
 
     starts: int = 32
     probes: int = 4
     exponent_steps: int = 2_000
     recall_steps: int = 20_000
-    end_times: int = 4
+    end_times: int = 16
+    windows: int = 1
 
 
-# Error bars shrink with the root of the sample: nine times the work for a third of the error.
+# Error bars shrink with the root of the sample: nine times the work for a third of the error, where
+# the signal has so many independent stretches.
 QUICK = Effort()
-THOROUGH = Effort(starts=144, probes=8, exponent_steps=18_000, recall_steps=100_000, end_times=36)
+THOROUGH = Effort(
+    starts=144,
+    probes=8,
+    exponent_steps=18_000,
+    recall_steps=180_000,
+    end_times=144,
+    windows=9,
+)
 
 # Above these sizes the full spectrum costs minutes, and only its leading part is measured.
 FULL_SPECTRUM_STATES = 320
 LEADING_EXPONENTS = 16
+
+
+# With fewer samples a readout fits chance: in a GRU that forgets within a few steps, one series in
+# six then seemed to be recalled over 20 steps.
+_FEWEST_SAMPLES = 100
+_FEWEST_SAMPLES_A_UNIT = 5
 
 
 # Dense work of n^3 operations a step: about a minute of it on two cores.
@@ -37,13 +53,18 @@ _MOST_OPERATIONS = 2e12
 _MOST_JACOBI_STATES = 512
 
 
-def fisher_windows(sequences: int, state_size: int, max_lag: int) -> int:
-    """How many windows of the Fisher memory are affordable: 0 to 4.
+def readout_possible(samples: int, units: int) -> bool:
+    """Whether so many samples can tell a readout of ``units`` outputs from chance."""
+    return samples >= max(_FEWEST_SAMPLES, _FEWEST_SAMPLES_A_UNIT * units)
+
+
+def fisher_windows(wanted: int, state_size: int, max_lag: int) -> int:
+    """How many of the ``wanted`` windows of the Fisher memory are affordable; 0 for none.
 
     A step costs two products and a factorisation of (n, n), a window three times the largest lag.
     """
     operations = 4.5 * state_size**3 * 3 * max_lag
-    return min(4, sequences, int(_MOST_OPERATIONS / operations))
+    return min(wanted, int(_MOST_OPERATIONS / operations))
 
 
 def singular_values_affordable(state_size: int, horizon: int) -> bool:

@@ -18,6 +18,7 @@ from echoic.diagnosis.effort import (
     FULL_SPECTRUM_STATES,
     LEADING_EXPONENTS,
     fisher_windows,
+    readout_possible,
     settling_steps,
     singular_values_affordable,
 )
@@ -79,7 +80,6 @@ def _tasks(
     }
     tasks: dict[str, Callable[[], Any]] = {
         "Lyapunov exponents": lambda: _exponents(cell, xs, plan, settle, exponent_key),
-        "linear recall": lambda: linear_recall(cell, xs, key=recall_key, **recall),
         "gain over the lag": lambda: reach_curves(
             cell,
             xs,
@@ -92,9 +92,12 @@ def _tasks(
             key=reach_key,
             throw=False,
         ),
-        "raw recall": lambda: raw_recall(cell, xs, key=raw_key, **recall),
     }
-    windows = fisher_windows(xs.shape[0], cell.state_size, max_lag)
+    room = xs.shape[0] * (xs.shape[1] - settle - max_lag)
+    if readout_possible(min(effort.recall_steps, room), cell.hidden_size):
+        tasks["linear recall"] = lambda: linear_recall(cell, xs, key=recall_key, **recall)
+        tasks["raw recall"] = lambda: raw_recall(cell, xs, key=raw_key, **recall)
+    windows = fisher_windows(effort.windows, cell.state_size, max_lag)
     if windows or cell.linear_form() is not None:
         tasks["Fisher memory"] = lambda: fisher_memory(
             cell,

@@ -33,15 +33,12 @@ def network_record(
     horizon = plan.horizon
     fisher, singular = found.get("Fisher memory"), found.get("singular values")
     spectrum: Estimate = found["Lyapunov exponents"]
-    measured: dict[str, Estimate] = {
-        **found["gain over the lag"],
-        "linear_recall": found["linear recall"],
-        "raw_recall": found["raw recall"],
-    }
-    if plan.white_input:
+    measured: dict[str, Estimate] = dict(found["gain over the lag"])
+    if "linear recall" in found:
         # A small probe drowns in white input of a hundred times its power, which is itself as good
         # a probe as any: it does not foretell itself.
-        measured["linear_recall"] = found["raw recall"]
+        probe = "raw recall" if plan.white_input else "linear recall"
+        measured |= {"linear_recall": found[probe], "raw_recall": found["raw recall"]}
     if fisher is not None:
         measured["fisher_memory"] = fisher
     prediction = predict(
@@ -62,6 +59,11 @@ def network_record(
         notes.append(
             f"Fisher memory and noise gain were left out: {cell.state_size} numbers of state over"
             f" {plan.max_lag} lags would take very long; echoic.fisher_memory measures them."
+        )
+    if recall is None:
+        notes.append(
+            f"Recall was left out: the series is too short to tell a readout of {cell.hidden_size}"
+            " units from chance."
         )
     return NetworkRecord(
         name=name,
@@ -184,15 +186,15 @@ def _measured_curves(measured: dict[str, Estimate], plan: Plan) -> dict[str, Cur
             grows=True,
         ),
     )
-    raw = measured["raw_recall"]
-    curves["memoryless_recall"] = Curve(
-        quantity="memoryless_recall",
-        panel="information",
-        origin="reference",
-        lags=lags,
-        value=np.asarray(raw.details["memoryless"]),
-        source=SOURCES["raw_recall"],
-    )
+    if "raw_recall" in measured:
+        curves["memoryless_recall"] = Curve(
+            quantity="memoryless_recall",
+            panel="information",
+            origin="reference",
+            lags=lags,
+            value=np.asarray(measured["raw_recall"].details["memoryless"]),
+            source=SOURCES["raw_recall"],
+        )
     return curves
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from echoic.core.records import Horizon, NetworkRecord, Regime
+from echoic.core.records import Curve, Horizon, NetworkRecord, Regime
 
 
 def share(value: float) -> str:
@@ -32,9 +32,9 @@ def network_verdict(
     """One sentence on one network.
 
     ``gain`` is the gradient reach at the wanted lag relative to lag 0, ``recall`` the linear
-    recall there.
+    recall there, NaN with no horizon if it was not measured.
     """
-    if regime is None or gain_horizon is None or recall_horizon is None:
+    if regime is None or gain_horizon is None:
         return f"No verdict: its dynamics left the finite numbers within {horizon} steps."
     if regime == "rugged":
         return (
@@ -42,6 +42,10 @@ def network_verdict(
             " smooth enough to train."
         )
     carried = gain_horizon.last >= horizon
+    if recall_horizon is None:
+        how = "Carries the gradient" if carried else "Fades" if regime == "fading" else "Borderline"
+        share_left = f"after {horizon} steps {share(gain)} of the gradient is left"
+        return f"{how}: {share_left}; what is left of the signal is not known."
     heard = recall_horizon.last >= horizon
     left = (
         f"after {horizon} steps {share(gain)} of the gradient and {share(recall)} of the signal"
@@ -59,8 +63,11 @@ def network_verdict(
 
 
 def reached(network: NetworkRecord, horizon: int) -> tuple[int, int]:
-    """How far a network's gradient and signal reach; a rugged gradient counts for nothing."""
-    gradient, recall = network.curve("gradient_reach"), network.curve("linear_recall")
+    """How far a network's gradient and signal reach; a rugged gradient counts for nothing.
+
+    Where the recall is not known, the gradient speaks for both.
+    """
+    gradient, recall = network.curve("gradient_reach"), _recall(network)
     far = gradient.horizon.last if gradient and gradient.horizon else -1
     if network.regime == "rugged" or network.regime is None:
         far = -1
@@ -88,15 +95,12 @@ def overall_verdict(networks: Sequence[NetworkRecord], horizon: int) -> str:
         return f"Needs {horizon} steps. {best.verdict}"
     far, heard = reached(best, horizon)
     if min(far, heard) >= horizon:
-        gain, recall = best.curve("gradient_reach"), best.curve("linear_recall")
+        gain, recall = best.curve("gradient_reach"), _recall(best)
         numbers = f"gain {gain.at(horizon):.2f}" if gain else ""
-        numbers += f", recall {recall.at(horizon):.2f}" if recall else ""
+        numbers += f", recall {recall.at(horizon):.2f}" if recall else ", recall unknown"
         first = f"{_at_the_start(best)} reaches {horizon} ({numbers})"
     else:
-        first = (
-            f"No network here reaches {horizon}: the best, {best.name}, keeps its gradient for"
-            f" {_steps(far)} and its signal for {_steps(heard)}"
-        )
+        first = f"No network here reaches {horizon}: the best, {best.name}, {_what_it_keeps(best, horizon)}"
     other = next((n for n in networks[1:] if n.name == "LSTM, torch default"), networks[-1])
     if other is best:
         return f"Needs {horizon} steps. {first}."
@@ -113,7 +117,19 @@ def _how_it_ends(network: NetworkRecord, horizon: int) -> str:
         return "reaches it as well"
     if network.regime == "fading":
         return f"fades after {_steps(far)}"
-    return f"keeps its gradient for {_steps(far)} and its signal for {_steps(heard)}"
+    return _what_it_keeps(network, horizon)
+
+
+def _what_it_keeps(network: NetworkRecord, horizon: int) -> str:
+    far, heard = reached(network, horizon)
+    signal = f" and its signal for {_steps(heard)}" if _recall(network) else ""
+    return f"keeps its gradient for {_steps(far)}{signal}"
+
+
+def _recall(network: NetworkRecord) -> Curve | None:
+    """The recall, if it was measured and is a number."""
+    curve = network.curve("linear_recall")
+    return curve if curve and curve.horizon else None
 
 
 def _steps(last: int) -> str:
