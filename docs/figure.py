@@ -6,5 +6,6 @@ import jax
 
 import echoic
 
-report = echoic.compare(None, echoic.data.load("ecg"), horizon=250, key=jax.random.key(0))
+ecg = echoic.data.load("ecg")
+report = echoic.compare(None, ecg, horizon=250, key=jax.random.key(0), thorough=True)
 print(report.save(pathlib.Path(__file__).with_name("memory_curves.svg")))
