@@ -167,6 +167,19 @@ def test_a_short_series_is_measured_up_to_the_lag_that_it_allows(length, horizon
     assert report.networks[0].curve("gradient_reach").horizon.last == 3
 
 
+def test_a_short_series_does_not_recall_by_chance():
+    # A readout of 32 units that is fitted to fewer samples than units recalls anything.
+    gru = cells.GRU(1, 32, bias=init.chrono(20), key=jr.key(0))
+    report = echoic.checkup(gru, np.cumsum(WHITE[:100]), horizon=20, key=jr.key(0), advise=False)
+    (found,) = report.networks
+    assert found.curve("linear_recall") is None
+    assert any("Recall was left out" in text for text in found.warnings)
+    assert "what is left of the signal is not known" in found.verdict
+    assert "signal for" not in report.verdict
+    assert "Recall was left out" in str(report)
+    assert report._repr_html_()
+
+
 def test_too_short_a_series_is_refused_before_any_work():
     with pytest.raises(ValueError, match="22 steps are too short for a horizon of 20"):
         echoic.checkup(line(4), COLOURED[:22], horizon=20, key=jr.key(0))

@@ -81,6 +81,17 @@ def test_a_name_of_ours_begins_the_sentence_with_a_capital_and_a_users_is_left_a
     assert "Needs 50 steps. keeper reaches" in overall_verdict([KEEPS, FADES], T)
 
 
+def test_a_recall_that_was_not_measured_gets_no_number():
+    far, near = (
+        dataclasses.replace(network, curves=network.curves[:1]) for network in (KEEPS, FADES)
+    )
+    assert {curve.quantity for curve in far.curves} == {"gradient_reach"}
+    text = overall_verdict([far, near], T)
+    assert "keeper reaches 50 (gain 0.61, recall unknown); fader fades after 14" in text
+    none = overall_verdict([near, RUGGED], T)
+    assert "the best, fader, keeps its gradient for 14 steps; rugged" in none
+
+
 def test_when_none_reaches_the_verdict_says_so():
     text = overall_verdict([FADES, RUGGED], T)
     assert "No network here reaches 50" in text

@@ -54,7 +54,8 @@ def network_record(
     errors = np.asarray(spectrum.standard_error)
     recall_sum = _sum_above_floor(recall) if recall is not None else math.nan
     asymptote = _asymptote(float(exponents[0]), gradient.lags)
-    notes = [*_doubts(spectrum, horizon).sentences, *structure_warnings(cell)]
+    doubts = [f"Lyapunov exponents: {text}" for text in _doubts(spectrum, horizon).sentences]
+    notes = [*doubts, *structure_warnings(cell)]
     if fisher is None:
         notes.append(
             f"Fisher memory and noise gain were left out: {cell.state_size} numbers of state over"

@@ -100,7 +100,8 @@ def overall_verdict(networks: Sequence[NetworkRecord], horizon: int) -> str:
         numbers += f", recall {recall.at(horizon):.2f}" if recall else ", recall unknown"
         first = f"{_at_the_start(best)} reaches {horizon} ({numbers})"
     else:
-        first = f"No network here reaches {horizon}: the best, {best.name}, {_what_it_keeps(best, horizon)}"
+        kept = _what_it_keeps(best, horizon)
+        first = f"No network here reaches {horizon}: the best, {best.name}, {kept}"
     other = next((n for n in networks[1:] if n.name == "LSTM, torch default"), networks[-1])
     if other is best:
         return f"Needs {horizon} steps. {first}."
