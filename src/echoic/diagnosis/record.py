@@ -54,18 +54,6 @@ def network_record(
     errors = np.asarray(spectrum.standard_error)
     recall_sum = _sum_above_floor(recall) if recall is not None else math.nan
     asymptote = _asymptote(float(exponents[0]), gradient.lags)
-    doubts = [f"Lyapunov exponents: {text}" for text in _doubts(spectrum, horizon).sentences]
-    notes = [*doubts, *structure_warnings(cell)]
-    if fisher is None:
-        notes.append(
-            f"Fisher memory and noise gain were left out: {cell.state_size} numbers of state over"
-            f" {plan.max_lag} lags would take very long; echoic.fisher_memory measures them."
-        )
-    if recall is None:
-        notes.append(
-            f"Recall was left out: the series is too short to tell a readout of {cell.hidden_size}"
-            " units from chance."
-        )
     return NetworkRecord(
         name=name,
         family=family,
@@ -99,7 +87,7 @@ def network_record(
             gradient.horizon,
             recall.horizon if recall is not None else None,
         ),
-        warnings=tuple(dict.fromkeys(notes)),
+        warnings=_warnings(cell, plan, spectrum, fisher, recall),
         seconds=seconds,
         settings={
             "burn_in": settle,
@@ -108,6 +96,30 @@ def network_record(
         },
         snippets=snippets,
     )
+
+
+def _warnings(
+    cell: AbstractCell,
+    plan: Plan,
+    spectrum: Estimate,
+    fisher: Estimate | None,
+    recall: Curve | None,
+) -> tuple[str, ...]:
+    """What the reader must know of this network: doubts, traps in its weights, what is missing."""
+    doubts = _doubts(spectrum, plan.horizon).sentences
+    notes = [f"Lyapunov exponents: {text}" for text in doubts]
+    notes += structure_warnings(cell)
+    if fisher is None:
+        notes.append(
+            f"Fisher memory and noise gain were left out: {cell.state_size} numbers of state over"
+            f" {plan.max_lag} lags would take very long; echoic.fisher_memory measures them."
+        )
+    if recall is None:
+        notes.append(
+            f"Recall was left out: the series is too short to tell a readout of {cell.hidden_size}"
+            " units from chance."
+        )
+    return tuple(dict.fromkeys(notes))
 
 
 def _doubts(spectrum: Estimate, horizon: int) -> Status:
