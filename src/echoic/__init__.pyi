@@ -1,13 +1,24 @@
-from . import cells, data, diagnosis, init, measure, reports, testing, theory
+from . import (
+    cells,
+    data,
+    diagnosis,
+    init,
+    measure,
+    prediction,
+    prescription,
+    reports,
+    testing,
+    theory,
+)
 from .cells.network import Network
 from .cells.store import load, save
 from .cells.trainable import trainable_filter
 from .core.cell import AbstractCell, PointwiseCell
 from .core.estimate import Estimate, Status, UntrustedError
+from .core.horizon import Thresholds
 from .core.rollout import Rollout, rollout
 from .diagnosis.checkup import checkup
 from .diagnosis.compare import compare
-from .diagnosis.horizon import Thresholds
 from .diagnosis.report import Report
 from .measure.fisher import fisher_memory
 from .measure.jacobian import jacobian_singular_values
@@ -42,6 +53,8 @@ __all__ = [
     "load",
     "lyapunov_spectrum",
     "measure",
+    "prediction",
+    "prescription",
     "raw_recall",
     "reports",
     "rollout",

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from echoic.core.horizon import horizon_of
 from echoic.core.records import Curve, Horizon, NetworkRecord
-from echoic.diagnosis.horizon import horizon_of
 from echoic.diagnosis.verdict import network_verdict, overall_verdict, rank_key, share
 
 T = 50

@@ -1,8 +1,8 @@
 """One network or several under the user's signal: measured, predicted, judged, recorded."""
 
+from echoic.core.horizon import Thresholds
 from echoic.diagnosis.assemble import Progress
 from echoic.diagnosis.candidates import CANDIDATES, Candidate, select
-from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
 
 __all__ = ["CANDIDATES", "Candidate", "Progress", "Report", "Thresholds", "select"]

@@ -17,15 +17,15 @@ import numpy as np
 
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
+from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord, ReportRecord
+from echoic.data.signal import Signal, prepare
 from echoic.diagnosis.candidates import Candidate, sized
 from echoic.diagnosis.citations import CITATIONS
 from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag, settling_steps
 from echoic.diagnosis.examine import examine
-from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
-from echoic.diagnosis.signal import Signal, prepare
 from echoic.diagnosis.verdict import overall_verdict, rank_key
 from echoic.measure.recall import FOLDS
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from echoic.cells.bidirectional import Bidirectional, seen_inputs
 from echoic.core.cell import AbstractCell, State, Step, as_cell, cast
+from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord
 from echoic.diagnosis.advice import family_of, nearest, remembers
 from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
-from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
 
 _BACKWARD = "Reads the sequence from its end: a lag counts steps into the future."

@@ -8,11 +8,11 @@ import jax.random as jr
 
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least, refuse_if_larger
+from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord
 from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
 from echoic.diagnosis.candidates import CANDIDATES, Candidate
 from echoic.diagnosis.checkup import refuse_other_channels
-from echoic.diagnosis.horizon import Thresholds
 from echoic.diagnosis.report import Report
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from echoic.core.horizon import Thresholds
 from echoic.diagnosis.effort import Effort
-from echoic.diagnosis.horizon import Thresholds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from echoic.diagnosis.signal import autocorrelation, prepare
+from echoic.data.signal import autocorrelation, prepare
 
 NOISE = np.random.default_rng(0).normal(size=(500, 2))
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from echoic.diagnosis.horizon import Thresholds, exponent_says, horizon_of, regime_of
+from echoic.core.horizon import Thresholds, exponent_says, horizon_of, regime_of
 
 
 def test_an_exponential_ends_where_its_closed_form_says():

@@ -1,0 +1,1 @@
+"""From a wanted horizon to the network that reaches it."""
