@@ -31,7 +31,8 @@ def test_importing_echoic_imports_nothing_heavy():
 def test_every_public_name_is_there_and_none_is_hidden_by_a_module():
     import echoic
 
-    packages = {"cells", "data", "diagnosis", "init", "measure", "reports", "testing", "theory"}
+    packages = {"cells", "data", "diagnosis", "init", "measure", "prediction", "prescription"}
+    packages |= {"reports", "testing", "theory"}
     for name in echoic.__all__:
         found = getattr(echoic, name)
         assert found is getattr(echoic, name)

@@ -28,7 +28,7 @@ from echoic.init.gates import Role
 
 GATES: tuple[str, ...] = ("r", "z", "n")
 # In PyTorch's convention z multiplies the old state, and 1 - z writes: no gate of its own does.
-_ROLES: dict[str, Role] = {"r": "other", "z": "keep", "n": "other"}
+ROLES: dict[str, Role] = {"r": "other", "z": "keep", "n": "other"}
 # The reset and update gates have two biases in PyTorch, the candidate has one on either side of
 # the reset.
 _BIAS: dict[str, Initialiser] = {"r": uniform(terms=2), "z": uniform(terms=2), "n": uniform()}
@@ -49,7 +49,7 @@ def _draw(
     recurrent = per_gate("recurrent", recurrent, GATES, weight_default)
     input = per_gate("input", input, GATES, weight_default)
     bias = {} if bias is None else bias
-    biases, bias_laws = draw_biases(bias, _ROLES, _BIAS, bias_key, n, dtype)
+    biases, bias_laws = draw_biases(bias, ROLES, _BIAS, bias_key, n, dtype)
     return (
         draw_stack("recurrent", recurrent, recurrent_key, (n, n), dtype),
         draw_stack("input", input, input_key, (n, m), dtype),

@@ -31,7 +31,7 @@ from echoic.init.gates import Role
 
 GATES: tuple[str, ...] = ("i", "f", "g", "o")
 PEEPHOLES: tuple[str, ...] = ("i", "f", "o")
-_ROLES: dict[str, Role] = {"i": "write", "f": "keep", "g": "other", "o": "other"}
+ROLES: dict[str, Role] = {"i": "write", "f": "keep", "g": "other", "o": "other"}
 
 
 class LSTMState(NamedTuple):
@@ -63,7 +63,7 @@ def _draw(
     bias_default = dict.fromkeys(GATES, uniform(terms=2))
     recurrent = per_gate("recurrent", recurrent, GATES, weight_default)
     input = per_gate("input", input, GATES, weight_default)
-    biases, bias_laws = draw_biases(bias, _ROLES, bias_default, bias_key, n, dtype)
+    biases, bias_laws = draw_biases(bias, ROLES, bias_default, bias_key, n, dtype)
     return _Drawn(
         draw_stack("recurrent", recurrent, recurrent_key, (n, n), dtype),
         draw_stack("input", input, input_key, (n, m), dtype),

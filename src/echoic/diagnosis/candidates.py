@@ -9,44 +9,42 @@ import equinox as eqx
 import jax
 import jax.random as jr
 
-from echoic import cells, init
+from echoic import init
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import one_of
-from echoic.diagnosis.snippets import snippets
+from echoic.prescription.recipe import Recipe
 
-Builder = Callable[..., AbstractCell]
+Recipes = Callable[[int, int], Recipe]
 
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
     """A kind of network: what it is called, and how one is built for a wanted horizon.
 
-    ``build(input_size, hidden_size, horizon, *, key)`` returns a cell. ``even`` families turn pairs
-    of units; an odd number of units is rounded down for them.
+    ``recipe(hidden_size, horizon)`` says what to set. ``even`` families turn pairs of units; an odd
+    number of units is rounded down for them.
     """
 
     name: str
     cell: str
     init: str
     description: str
-    build: Builder
+    recipe: Recipes
     state_per_unit: int = 1
     even: bool = False
 
+    def build(
+        self, input_size: int, hidden_size: int, horizon: int, *, key: jax.Array
+    ) -> AbstractCell:
+        """A network of that kind."""
+        return self.recipe(hidden_size, shortest_span(horizon)).build(
+            input_size, hidden_size, key=key
+        )
+
     def snippets(self, input_size: int, hidden_size: int, horizon: int) -> dict[str, str]:
         """The code that builds this network, by framework, sizes and horizon filled in."""
-        span = shortest_span(horizon)
-        decay, sigma = residual_scales(span)
-        return snippets(
-            self.cell,
-            self.init,
-            m=input_size,
-            n=hidden_size,
-            horizon=span,
-            decay=f"{decay:.9g}",
-            coupling=COUPLING,
-            sigma=f"{sigma:.9g}",
-        )
+        recipe = self.recipe(hidden_size, shortest_span(horizon))
+        return recipe.snippets(input_size, hidden_size)
 
 
 def shortest_span(horizon: int) -> int:
@@ -59,38 +57,20 @@ def gaussian_input(hidden_size: int) -> Any:
     return init.normal(0.9 / math.sqrt(hidden_size))
 
 
-def _elman(recurrent: Any, source: bool = False) -> Builder:
-    def build(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-        return cells.Elman(
-            m,
-            n,
-            recurrent=recurrent,
-            input=init.source(0.9) if source else gaussian_input(n),
-            bias=init.zeros(),
-            key=key,
-        )
-
-    return build
+def _default(cell: str) -> Recipes:
+    return lambda n, horizon: Recipe(cell)
 
 
-def _torch_elman(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.Elman(m, n, key=key)
+def _chrono(cell: str) -> Recipes:
+    return lambda n, horizon: Recipe(cell, {"bias": init.chrono(horizon)})
 
 
-def _torch_lstm(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.LSTM(m, n, key=key)
+def _elman(recurrent: Any, source: bool = False) -> Recipes:
+    def recipe(n: int, horizon: int) -> Recipe:
+        entrance = init.source(0.9) if source else gaussian_input(n)
+        return Recipe("Elman", {"recurrent": recurrent, "input": entrance, "bias": init.zeros()})
 
-
-def _chrono_lstm(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.LSTM(m, n, bias=init.chrono(shortest_span(horizon)), key=key)
-
-
-def _chrono_gru(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.GRU(m, n, bias=init.chrono(shortest_span(horizon)), key=key)
-
-
-def _chrono_minimal(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-    return cells.MinimalRNN(m, n, bias=init.chrono(shortest_span(horizon)), key=key)
+    return recipe
 
 
 COUPLING = 0.1
@@ -106,26 +86,25 @@ def residual_scales(horizon: int) -> tuple[float, float]:
     return decay, min(1.0, 0.1 * (1.0 - decay) / (2 * COUPLING))
 
 
-def _residual(heterogeneous: bool) -> Builder:
-    def build(m: int, n: int, horizon: int, *, key: jax.Array) -> AbstractCell:
-        span = shortest_span(horizon)
-        decay, sigma = residual_scales(span)
+def _residual(heterogeneous: bool) -> Recipes:
+    def recipe(n: int, horizon: int) -> Recipe:
+        decay, sigma = residual_scales(horizon)
         family = (
-            init.heterogeneous(tau_min=span / 4, tau_max=4 * span)
+            init.heterogeneous(tau_min=horizon / 4, tau_max=4 * horizon)
             if heterogeneous
             else init.identity(decay)
         )
-        return cells.Residual(
-            m,
-            n,
-            residual=family,
-            coupling=COUPLING,
-            recurrent=init.gaussian(sigma),
-            bias=init.zeros(),
-            key=key,
+        return Recipe(
+            "Residual",
+            {
+                "residual": family,
+                "coupling": COUPLING,
+                "recurrent": init.gaussian(sigma),
+                "bias": init.zeros(),
+            },
         )
 
-    return build
+    return recipe
 
 
 CANDIDATES: tuple[Candidate, ...] = (
@@ -134,7 +113,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "elman",
         "default",
         "tanh Elman network as torch.nn.RNN draws it",
-        _torch_elman,
+        _default("Elman"),
         1,
     ),
     Candidate(
@@ -174,7 +153,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "lstm",
         "default",
         "LSTM as torch.nn.LSTM draws it",
-        _torch_lstm,
+        _default("LSTM"),
         2,
     ),
     Candidate(
@@ -182,7 +161,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "lstm",
         "chrono",
         "LSTM with gate biases spread up to the horizon (Tallec & Ollivier 2018)",
-        _chrono_lstm,
+        _chrono("LSTM"),
         2,
     ),
     Candidate(
@@ -190,7 +169,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "gru",
         "chrono",
         "GRU with update biases spread up to the horizon (Tallec & Ollivier 2018)",
-        _chrono_gru,
+        _chrono("GRU"),
         1,
     ),
     Candidate(
@@ -198,7 +177,7 @@ CANDIDATES: tuple[Candidate, ...] = (
         "minimal_rnn",
         "chrono",
         "minimalRNN with gate biases spread up to the horizon",
-        _chrono_minimal,
+        _chrono("MinimalRNN"),
         1,
     ),
     Candidate(
