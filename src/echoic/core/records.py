@@ -13,7 +13,7 @@ import numpy as np
 Panel = Literal["gain", "information"]
 Regime = Literal["fading", "edge", "rugged"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +86,42 @@ class Spectrum:
 
 
 @dataclasses.dataclass(frozen=True)
+class Axis:
+    """One hyperparameter of a phase diagram: what it is called, and where it was evaluated."""
+
+    label: str
+    values: np.ndarray
+    logarithmic: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class PhaseMap:
+    """The predicted horizon over two hyperparameters of a family, and where a network stands.
+
+    **Fields**
+
+    - ``reach``: the predicted horizon in steps at each point, shape (vertical, horizontal); inf
+      where the gain does not fall, NaN where nothing is predicted.
+    - ``wanted``: the horizon asked for, drawn as a contour.
+    - ``here``: the network's own place, (horizontal, vertical); None for a bare diagram.
+    - ``there``: that of the nearest prescription, which the arrow points to, and its name.
+    - ``notes``: what the diagram assumes (input correlation, fixed hyperparameters, moments
+      estimated from weights).
+    """
+
+    family: str
+    horizontal: Axis
+    vertical: Axis
+    reach: np.ndarray
+    wanted: int
+    here: tuple[float, float] | None = None
+    there: tuple[float, float] | None = None
+    there_name: str = ""
+    notes: tuple[str, ...] = ()
+    source: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class NetworkRecord:
     """What was found for one network.
 
@@ -118,6 +154,7 @@ class NetworkRecord:
     seconds: float
     settings: dict[str, Any]
     snippets: dict[str, str] = dataclasses.field(default_factory=dict)
+    phase_map: PhaseMap | None = None
 
     def curve(self, quantity: str, origin: str = "measured") -> Curve | None:
         """The curve of that quantity, or None."""
