@@ -4,14 +4,12 @@ import equinox as eqx
 import jax.tree_util as jtu
 from jaxtyping import PyTree
 
-from echoic.core.cell import AbstractCell
-
 
 def trainable_filter(tree: PyTree) -> PyTree:
-    """True for every array that is trained, for ``eqx.partition``; any tree of cells.
+    """True for every array that is trained, for ``eqx.partition``; any tree of modules.
 
-    A cell class names the fields that are not trained in its class variable ``fixed``. A
-    ``stop_gradient`` inside the cell would not do: weight decay would shrink them all the same.
+    A class names the fields that are not trained in its class variable ``fixed``. A
+    ``stop_gradient`` inside the module would not do: weight decay would shrink them all the same.
 
     **Example**
     >>> import equinox as eqx, jax
@@ -30,7 +28,7 @@ def trainable_filter(tree: PyTree) -> PyTree:
         return mask
 
     def has_fixed(node: PyTree) -> bool:
-        return isinstance(node, AbstractCell) and bool(getattr(type(node), "fixed", ()))
+        return isinstance(node, eqx.Module) and bool(getattr(type(node), "fixed", ()))
 
     return jtu.tree_map(mark, tree, is_leaf=has_fixed)
 

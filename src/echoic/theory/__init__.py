@@ -3,12 +3,14 @@
 from echoic.theory.delay_line import (
     chain_fisher_memory,
     chain_gradient_reach,
+    chain_recall,
     chain_total_fisher_memory,
     delay_line_fisher_memory,
     dynamical_bound,
     fan_out_total,
     feedback_chain_eigenvalues,
     feedback_chain_fisher_memory,
+    recall_bound,
 )
 from echoic.theory.linear_kernel import (
     depth_limit,
@@ -17,6 +19,15 @@ from echoic.theory.linear_kernel import (
     learning_speed,
     learning_time,
     peak_lag,
+)
+from echoic.theory.linear_kernel_convolution import ScaledConvolution, wide_kernel
+from echoic.theory.linear_kernel_training import (
+    TransitionChoice,
+    choose_transition_variance,
+    largest_learning_rate,
+    layer_learning_rates,
+    minimum_norm_response,
+    parametrisation_warnings,
 )
 from echoic.theory.residual import (
     coupling_ratio,
@@ -28,9 +39,13 @@ from echoic.theory.residual import (
 )
 
 __all__ = [
+    "ScaledConvolution",
+    "TransitionChoice",
     "chain_fisher_memory",
     "chain_gradient_reach",
+    "chain_recall",
     "chain_total_fisher_memory",
+    "choose_transition_variance",
     "coupling_ratio",
     "coupling_strength",
     "delay_line_fisher_memory",
@@ -43,9 +58,15 @@ __all__ = [
     "gain_bounds",
     "impulse_response_variance",
     "lag_weights",
+    "largest_learning_rate",
+    "layer_learning_rates",
     "learning_speed",
     "learning_time",
     "memory_time_constants",
+    "minimum_norm_response",
+    "parametrisation_warnings",
     "peak_lag",
     "predicted_exponents",
+    "recall_bound",
+    "wide_kernel",
 ]

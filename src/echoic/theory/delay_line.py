@@ -1,4 +1,4 @@
-"""Fisher memory of linear delay lines, with and without feedback, in closed form or nearly so.
+"""Fisher memory and recall of linear delay lines, in closed form or nearly so.
 
 The network is ``h_t = W h_{t-1} + v x_t + z_t`` with white Gaussian state noise z of unit variance
 (of variance s, divide by s). ``J(k) = (W^k v)' C^-1 W^k v`` with ``C = sum_k W^k (W^k)'`` is the
@@ -75,6 +75,67 @@ def chain_total_fisher_memory(alpha: float, size: int) -> float:
     ```
     """
     return float(np.sum(chain_fisher_memory(alpha, size)))
+
+
+def recall_bound(
+    fisher_memory: ArrayLike, noise_variance: float, *, input_variance: float = 1.0
+) -> np.ndarray:
+    """The most of a white Gaussian input that a linear readout under state noise can recover.
+
+    **Definition.** ``R^2(k) <= J(k) P / (J(k) P + s)``, P the input's variance, s that of the
+    state noise, J(k) the Fisher memory at unit noise (of the same running time). To the right
+    stands what a readout recovers that is told all the other inputs, which in truth are noise to
+    it. Delay lines meet it, since each unit holds one input.
+
+    **Arguments:** ``fisher_memory`` of shape (k,), one value a lag.
+
+    **Returns:** the same shape. Without noise, 1 wherever J is positive.
+
+    **Raises:** ValueError unless ``noise_variance >= 0`` and ``input_variance > 0``.
+
+    **Reference.** Derived here.
+    """
+    if not (0 <= noise_variance < math.inf and 0 < input_variance < math.inf):
+        raise ValueError(
+            "noise_variance must be at least 0 and input_variance positive, both finite, got"
+            f" {noise_variance} and {input_variance}."
+        )
+    signal = np.asarray(fisher_memory, float) * input_variance
+    with np.errstate(invalid="ignore"):
+        recall = signal / (signal + noise_variance)
+    return np.where(signal == 0, 0.0, recall)
+
+
+def chain_recall(
+    alpha: float,
+    size: int,
+    noise_variance: float,
+    max_lag: int | None = None,
+    *,
+    input_variance: float = 1.0,
+) -> np.ndarray:
+    """Linear recall of a white input from a noisy chain, fed at its source: exact.
+
+    **Definition.** The best readout's R^2 of ``x_{t-k}`` from the state of all units,
+    ``J(k) P / (J(k) P + s)`` with J from [`chain_fisher_memory`][]; ``1 / (1 + (k + 1) s / P)`` for
+    alpha = 1. It equals [`recall_bound`][]. For lines of other weights apply that to
+    [`delay_line_fisher_memory`][].
+
+    **Arguments:** ``noise_variance`` s of the state noise, ``input_variance`` P.
+
+    **Returns:** shape (max_lag + 1,), ``max_lag = size - 1`` by default.
+
+    **Reference.** Derived here. Orhan & Pitkow 2020 decode in this setting.
+
+    ```python
+    >>> from echoic.theory import chain_recall
+    >>> round(float(chain_recall(1.0, 100, 0.01)[99]), 12)
+    0.5
+
+    ```
+    """
+    memory = chain_fisher_memory(alpha, size, max_lag)
+    return recall_bound(memory, noise_variance, input_variance=input_variance)
 
 
 def chain_gradient_reach(alpha: float, size: int, max_lag: int) -> np.ndarray:

@@ -47,7 +47,7 @@ def lag_weights(
 
     ```
     """
-    _check(transition_variance, input_weight_variance, output_weight_variance)
+    check_variances(transition_variance, input_weight_variance, output_weight_variance)
     lags = np.arange(at_least("max_lag", max_lag, 0) + 1)
     powers = float(transition_variance) ** lags
     earlier = np.append(0.0, powers[:-1])
@@ -90,7 +90,7 @@ def peak_lag(
 
     ```
     """
-    _check(transition_variance, input_weight_variance, output_weight_variance)
+    check_variances(transition_variance, input_weight_variance, output_weight_variance)
     if transition_variance >= 1:
         return math.inf
     ends = 1 / input_weight_variance + 1 / output_weight_variance
@@ -158,7 +158,7 @@ def impulse_response_variance(
     Gradient descent moves lag j by about rho_j ~ nu_W^j, less than this spread's nu_W^(j/2): at
     long lags a trained filter keeps its random start, which is to be subtracted in comparisons.
     """
-    _check(transition_variance, input_weight_variance, output_weight_variance)
+    check_variances(transition_variance, input_weight_variance, output_weight_variance)
     lags = np.arange(at_least("max_lag", max_lag, 0) + 1)
     return input_weight_variance * output_weight_variance * float(transition_variance) ** lags
 
@@ -172,7 +172,8 @@ def depth_limit(size: int) -> float:
     return math.sqrt(at_least("size", size, 1)) / 2
 
 
-def _check(transition: float, entrance: float, exit_: float) -> None:
+def check_variances(transition: float, entrance: float, exit_: float) -> None:
+    """Refuse variances that no law can have."""
     if not 0 <= transition < math.inf:
         raise ValueError(f"transition_variance must be at least 0 and finite, got {transition}.")
     for name, value in (
