@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -104,10 +105,10 @@ def expectation(
 def _expectation_jvp(function, rule, primals, tangents):
     mean, variance = _arrays(*primals)
     d_mean, d_variance = tangents
-    slope = _derivative(function)
+    slope = derivative(function)
     value = expectation(function, mean, variance, rule)
     tangent = expectation(slope, mean, variance, rule) * d_mean
-    tangent += 0.5 * expectation(_derivative(slope), mean, variance, rule) * d_variance
+    tangent += 0.5 * expectation(derivative(slope), mean, variance, rule) * d_variance
     return value, tangent
 
 
@@ -173,17 +174,15 @@ def _pair_jvp(first, second, rule, primals, tangents):
     def average(f, g):
         return pair_expectation(f, g, *numbers, rule)
 
-    slope_a, slope_b = _derivative(first), _derivative(second)
+    slope_a, slope_b = derivative(first), derivative(second)
     tangent = (average(slope_a, second) + average(first, slope_b)) * d_mean
-    tangent += 0.5 * average(_derivative(slope_a), second) * d_a
-    tangent += 0.5 * average(first, _derivative(slope_b)) * d_b
+    tangent += 0.5 * average(derivative(slope_a), second) * d_a
+    tangent += 0.5 * average(first, derivative(slope_b)) * d_b
     tangent += average(slope_a, slope_b) * d_ab
     return average(first, second), tangent
 
 
-def correlation(
-    variance_a: Array, variance_b: Array, covariance: Array
-) -> Float[Array, "..."]:
+def correlation(variance_a: Array, variance_b: Array, covariance: Array) -> Float[Array, "..."]:
     """The correlation, clipped to [-1, 1]; 0 where a variance is 0."""
     scale = jnp.sqrt(variance_a * variance_b)
     safe = jnp.where(scale == 0, jnp.ones_like(scale), scale)
@@ -194,29 +193,134 @@ def correlation(
 class HermiteSeries(NamedTuple):
     """``E[f(e_a) g(e_b)]`` as a power series in the correlation c (Mehler).
 
-    What the series leaves out is put in as ``rest * c^order``, which makes value and slope right
-    at c = 1; nothing is put in for negative c.
+    What the series leaves out is put in as ``rest c^order``, which makes value and slope right at
+    c = 1. For negative c nothing is put in.
     """
 
-    coefficients: Float[Array, "... k"]
-    rest: Float[Array, "..."]
-    order: Float[Array, "..."]
+    coefficients: Float[Array, "*grid k"]
+    rest: Float[Array, "*grid"]
+    order: Float[Array, "*grid"]
 
-    def value(self, c: Array) -> Float[Array, "..."]:
-        """The average at correlation c."""
-        return self.both(c)[0]
+    def value(self, c: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The average at correlation c, in [-1, 1]."""
+        return _polynomial(self.coefficients, c) + self.rest * jnp.maximum(c, 0) ** self.order
 
-    def both(self, c: Array) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-        """The average, and its derivative in c."""
-        terms = self.coefficients.shape[-1]
-        block = 2 ** math.ceil(math.log2(terms) / 2)
-        blocks = math.ceil(terms / block)
-        padding = [(0, 0)] * (self.coefficients.ndim - 1) + [(0, blocks * block - terms)]
-        table = jnp.pad(self.coefficients, padding)
-        table = table.reshape(*table.shape[:-1], blocks, block)
-        k = np.arange(blocks * block).reshape(blocks, block)
-        raised = table[..., 1:] if blocks == 0 else table * jnp.asarray(k, table.dtype)
-        low, high = _powers(c, block), _powers(_powers(c, block + 1)[..., -1], blocks)
-        value = jnp.sum(jnp.sum(table * low[..., None, :], axis=-1) * high, axis=-1)
-        slope = jnp.sum(jnp.sum(raised * low[..., None, :], axis=-1) * high, axis=-1)
-        return value, slope
+    def slope(self, c: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Its derivative in c: ``sqrt(q_a q_b) E[f' g']``."""
+        raised = self.coefficients[..., 1:] * _last(
+            jnp.arange(1, self.coefficients.shape[-1], dtype=c.dtype), self.rest
+        )
+        rest = self.rest * self.order * jnp.maximum(c, 0) ** (self.order - 1)
+        return _polynomial(raised, c) + rest
+
+
+def hermite_series(
+    first: Function,
+    second: Function,
+    mean: Scalar,
+    variance_a: Scalar,
+    variance_b: Scalar,
+    rule: Rule,
+) -> HermiteSeries:
+    """Prepare [`pair_expectation`][] for many correlations.
+
+    **Definition.** The coefficients are ``E[f h_k] E[g h_k]`` with the normalised Hermite
+    polynomials h_k, k below ``rule.terms``.
+    """
+    mean, variance_a, variance_b = _arrays(mean, variance_a, variance_b)
+    z, basis = _basis(rule)
+    z, basis = jnp.asarray(z, mean.dtype), jnp.asarray(basis, mean.dtype)
+
+    def samples(function, variance):
+        e = mean[..., None] + jnp.sqrt(variance)[..., None] * _last(z, mean)
+        return function(e), jnp.matmul(function(e), basis)
+
+    values_a, coefficients_a = samples(first, variance_a)
+    values_b, coefficients_b = samples(second, variance_b)
+    coefficients = coefficients_a * coefficients_b
+    weight = _last(basis[:, 0], mean)
+    total = jnp.sum(values_a * values_b * weight, axis=-1)
+    spread = jnp.sqrt(variance_a * variance_b)
+    slopes = samples(derivative(first), variance_a)[0], samples(derivative(second), variance_b)[0]
+    total_slope = spread * jnp.sum(slopes[0] * slopes[1] * weight, axis=-1)
+    k = _last(jnp.arange(rule.terms, dtype=mean.dtype), mean)
+    rest = total - jnp.sum(coefficients, axis=-1)
+    missing = total_slope - jnp.sum(coefficients * k, axis=-1)
+    # Where nothing but rounding is left out the order is noise; no left-out term is below `terms`.
+    order = missing / jnp.where(rest == 0, jnp.ones_like(rest), rest)
+    trusted = (order >= rule.terms) & (order < jnp.inf)
+    rest = jnp.where(trusted | jnp.isnan(rest), rest, jnp.zeros_like(rest))
+    order = jnp.where(trusted, order, jnp.full_like(order, rule.terms))
+    return HermiteSeries(coefficients, rest, order)
+
+
+def _polynomial(coefficients: Array, c: Array) -> Array:
+    """``sum_k a_k c^k`` in two levels: sqrt(k) powers of c, and as many of its sqrt(k)-th."""
+    terms = coefficients.shape[-1]
+    width = math.isqrt(terms - 1) + 1
+    rows = -(-terms // width)
+    padding = [(0, 0)] * (coefficients.ndim - 1) + [(0, rows * width - terms)]
+    table = jnp.pad(coefficients, padding).reshape(*coefficients.shape[:-1], rows, width)
+    low = _powers(c, width + 1)
+    high = _powers(low[..., -1], rows)
+    inner = jnp.sum(table * low[..., None, :-1], axis=-1)
+    return jnp.sum(inner * high, axis=-1)
+
+
+def _powers(c: Array, number: int) -> Array:
+    """1, c, ..., c^(number - 1), on a new last axis."""
+    ones = jnp.ones((*c.shape, 1), c.dtype)
+    repeated = jnp.broadcast_to(c[..., None], (*c.shape, number - 1))
+    return jnp.cumprod(jnp.concatenate([ones, repeated], axis=-1), axis=-1)
+
+
+def _arrays(*numbers: Scalar) -> tuple[Array, ...]:
+    """All as arrays of one shape and floating dtype."""
+    dtype = jnp.result_type(*numbers)
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        dtype = jnp.result_type(float)
+    shape = jnp.broadcast_shapes(*(jnp.shape(x) for x in numbers))
+    return tuple(jnp.broadcast_to(jnp.asarray(x, dtype), shape) for x in numbers)
+
+
+def _last(row: Array, like: Array) -> Array:
+    """A vector on a new last axis of an array: rank promotion, said aloud."""
+    return row.reshape((1,) * like.ndim + row.shape)
+
+
+def derivative(function: Function) -> Function:
+    """The derivative of an elementwise function."""
+
+    def slope(e):
+        return jax.jvp(function, (e,), (jnp.ones_like(e),))[1]
+
+    return slope
+
+
+@functools.lru_cache(maxsize=32)
+def _trapezoid(step: float, reach: float) -> tuple[np.ndarray, np.ndarray]:
+    count = math.ceil(reach / step)
+    z = step * np.arange(-count, count + 1)
+    density = np.exp(-(z**2) / 2)
+    return z, density / density.sum()
+
+
+def _nodes(rule: Rule, dtype) -> tuple[Array, Array]:
+    z, weight = _trapezoid(rule.step, _REACH)
+    return jnp.asarray(z, dtype), jnp.asarray(weight, dtype)
+
+
+@functools.lru_cache(maxsize=8)
+def _basis(rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes, and weight times normalised Hermite polynomial at each, shape (nodes, terms)."""
+    # The polynomials wave sqrt(k) times per 2 pi, and reach further out than their weight.
+    step = min(rule.step, 2 * math.pi / (math.sqrt(rule.terms) + 12))
+    z, weight = _trapezoid(step, _REACH + 2)
+    basis = np.empty((len(z), rule.terms))
+    # Half of the weight goes into the recurrence, which would overflow without it.
+    basis[:, 0] = np.sqrt(weight)
+    if rule.terms > 1:
+        basis[:, 1] = z * basis[:, 0]
+    for k in range(1, rule.terms - 1):
+        basis[:, k + 1] = (z * basis[:, k] - math.sqrt(k) * basis[:, k - 1]) / math.sqrt(k + 1)
+    return z, basis * np.sqrt(weight)[:, None]

@@ -57,9 +57,7 @@ class Gate(eqx.Module):
 
     def covariance(self, state: Scalar, inputs: Scalar) -> Float[Array, "..."]:
         """``sigma^2 Q_ab + nu^2 R_ab + rho^2``, of which the variance is the case a = b."""
-        return (
-            self.recurrent_variance * state + self.input_variance * inputs + self.bias_variance
-        )
+        return self.recurrent_variance * state + self.input_variance * inputs + self.bias_variance
 
     def gram(self, state: Gram, inputs: Gram) -> Gram:
         """The covariances of the pre-activations of both copies."""
@@ -85,16 +83,20 @@ class AbstractFamily(eqx.Module):
     def length_bound(self, power: Scalar) -> Float[Array, "..."]:
         """A number that no fixed point of [`length_map`][] exceeds, at input power R."""
 
+    def largest_variance(self, power: Scalar) -> Float[Array, "..."]:
+        """What ``rule.largest_variance`` must be for all lengths up to the bound.
+
+        The largest variance of a pre-activation in front of tanh, a quarter of it in front of a
+        sigmoid, which is half as steep. A family that does not say keeps its rule's.
+        """
+        return jnp.asarray(self.rule.largest_variance)
+
     @abc.abstractmethod
-    def length_map(
-        self, length: Scalar, power: Scalar, mean: Scalar = 0.0
-    ) -> Float[Array, "..."]:
+    def length_map(self, length: Scalar, power: Scalar, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The state's second moment Q one step later."""
 
     @abc.abstractmethod
-    def covariance_map(
-        self, state: Gram, inputs: Gram, mean: Scalar = 0.0
-    ) -> Float[Array, "..."]:
+    def covariance_map(self, state: Gram, inputs: Gram, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The covariance Q_ab of the states of two copies one step later."""
 
     @abc.abstractmethod
