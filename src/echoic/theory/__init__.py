@@ -37,8 +37,16 @@ from echoic.theory.residual import (
     memory_time_constants,
     predicted_exponents,
 )
+from echoic.theory.spectrum import (
+    ExponentSpectrum,
+    exponent_at,
+    exponent_spectrum,
+    mean_exponent,
+    preactivation_variance,
+)
 
 __all__ = [
+    "ExponentSpectrum",
     "ScaledConvolution",
     "TransitionChoice",
     "chain_fisher_memory",
@@ -51,7 +59,9 @@ __all__ = [
     "delay_line_fisher_memory",
     "depth_limit",
     "dynamical_bound",
+    "exponent_at",
     "exponent_bounds",
+    "exponent_spectrum",
     "fan_out_total",
     "feedback_chain_eigenvalues",
     "feedback_chain_fisher_memory",
@@ -62,10 +72,12 @@ __all__ = [
     "layer_learning_rates",
     "learning_speed",
     "learning_time",
+    "mean_exponent",
     "memory_time_constants",
     "minimum_norm_response",
     "parametrisation_warnings",
     "peak_lag",
+    "preactivation_variance",
     "predicted_exponents",
     "recall_bound",
     "wide_kernel",
