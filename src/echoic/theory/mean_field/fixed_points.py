@@ -5,9 +5,10 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, is_traced
 from echoic.theory.mean_field.family import AbstractFamily, Gram, Scalar, number
 
 _SMALLEST = 1e-14  # of the bound on lengths: where the search for fixed points ends
@@ -158,10 +159,11 @@ def fixed_point(
 
 def check_inputs(power: Scalar, cosine: Scalar) -> None:
     """Refuse second moments that no input has; NaN and traced values pass."""
-    for name, value, low, high in (("power", power, 0, jnp.inf), ("cosine", cosine, -1, 1)):
-        if isinstance(value, jax.core.Tracer):
+    for name, value, low, high in (("power", power, 0, np.inf), ("cosine", cosine, -1, 1)):
+        if is_traced(value):
             continue
-        if bool(jnp.any((jnp.asarray(value) < low) | (jnp.asarray(value) > high))):
+        values = np.asarray(value)
+        if np.any((values < low) | (values > high)):
             raise ValueError(f"{name} must lie between {low} and {high}, got {value}.")
 
 
@@ -169,7 +171,7 @@ def settle(
     family: AbstractFamily, power: Array, cosine: Array, mean: Scalar, start: Array
 ) -> FixedPoint:
     """[`fixed_point`][] without its questions, inside jit and vmap."""
-    length = _length_from(family, power, mean, start)
+    length = length_from(family, power, mean, start)
     slope = _slope(lambda q: family.length_map(q, power, mean), length)
     gain = family.gain(length, power, mean)
     c = _cosine(family, length, power, cosine, mean)
@@ -193,16 +195,16 @@ def _all_lengths(family, power, mean, largest_number, grid) -> LengthFixedPoints
     values = jax.lax.map(excess, lengths)
     crossing = values[:-1] * values[1:] < 0
     (place,) = jnp.nonzero(crossing, size=largest_number, fill_value=-1)
-    roots = jax.vmap(lambda i: _bracketed(excess, lengths[i], lengths[i + 1]))(place)
+    roots = jax.vmap(lambda i: bracketed(excess, lengths[i], lengths[i + 1]))(place)
     roots = jnp.where(place >= 0, roots, jnp.nan)
     silent = jnp.where(values[0] == 0, jnp.zeros_like(bound), jnp.nan)
     roots = jnp.sort(jnp.append(silent, roots))[:largest_number]
-    roots = jax.vmap(lambda root: _implicit(excess, root))(roots)
+    roots = jax.vmap(lambda root: implicit(excess, root))(roots)
     slope = jax.vmap(lambda q: _slope(lambda q: family.length_map(q, power, mean), q))(roots)
     return LengthFixedPoints(roots, slope, jnp.abs(slope) < 1, timescale(slope))
 
 
-def _length_from(family, power, mean, start) -> Array:
+def length_from(family, power, mean, start) -> Array:
     """The first fixed point on the way from ``start``: down if the length shrinks there, or up."""
 
     def excess(q):
@@ -218,11 +220,11 @@ def _length_from(family, power, mean, start) -> Array:
     # The first step past the fixed point; at the start itself counts as there.
     past = jnp.where(shrinks, values > 0, values < 0)
     step = jnp.argmax(past)
-    root = _bracketed(excess, ladder[jnp.maximum(step - 1, 0)], ladder[step])
+    root = bracketed(excess, ladder[jnp.maximum(step - 1, 0)], ladder[step])
     silent = jnp.where(shrinks & (values[-1] == 0), jnp.zeros_like(root), jnp.nan)
     root = jnp.where(jnp.any(past), root, silent)
     root = jnp.where(values[0] == 0, start, root)
-    return _implicit(excess, root)
+    return implicit(excess, root)
 
 
 def _cosine(family, length, power, cosine, mean) -> Array:
@@ -254,14 +256,14 @@ def _cosine(family, length, power, cosine, mean) -> Array:
         state, inputs = Gram.of(length, c), Gram.of(power, cosine)
         return family.covariance_map(state, inputs, mean) / length - c
 
-    return _implicit(excess, c)
+    return implicit(excess, c)
 
 
 def _slope(function: Callable, at: Array) -> Array:
     return jax.jvp(function, (at,), (jnp.ones_like(at),))[1]
 
 
-def _implicit(excess: Callable, root: Array) -> Array:
+def implicit(excess: Callable, root: Array) -> Array:
     """The root as a function of all that ``excess`` closes over."""
     return jax.lax.custom_root(
         excess,
@@ -271,13 +273,16 @@ def _implicit(excess: Callable, root: Array) -> Array:
     )
 
 
-def _bracketed(function: Callable, left: Array, right: Array) -> Array:
+def bracketed(function: Callable, left: Array, right: Array) -> Array:
     """A root between two values of opposite sign, to rounding; NaN if there is none.
 
     Inverse quadratic interpolation where it can be trusted, else bisection: Chandrupatla (1997),
     Advances in Engineering Software 28.
     """
-    function_ = lambda q: jax.lax.stop_gradient(function(q))  # noqa: E731
+
+    def function_(q):
+        return jax.lax.stop_gradient(function(q))
+
     left, right = jax.lax.stop_gradient((left, right))
     eps = jnp.finfo(left.dtype).eps
     f_left, f_right = function_(left), function_(right)
