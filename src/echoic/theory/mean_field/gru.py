@@ -70,6 +70,10 @@ class ResetBeforeGRU(AbstractFamily):
         """1: the state is a weighted mean of earlier candidates."""
         return jnp.ones_like(self.keep.covariance(0.0, power))
 
+    def largest_variance(self, power: Scalar) -> Float[Array, "..."]:
+        """A bound on the variances, the gates' counted as a quarter."""
+        return largest_variance(power, self.candidate.covariance(1.0, power), self.keep, self.reset)
+
     def candidate_gram(self, state: Gram, inputs: Gram) -> Gram:
         """The covariances of u_n."""
         resets = squares(self.reset, self.reset.gram(state, inputs), self.rule, keep)
@@ -90,9 +94,7 @@ class ResetBeforeGRU(AbstractFamily):
         reset = moment(self.reset, self.reset.covariance(length, power), self.rule, keep, keep)
         return self.candidate.covariance(length * reset, power)
 
-    def covariance_map(
-        self, state: Gram, inputs: Gram, mean: Scalar = 0.0
-    ) -> Float[Array, "..."]:
+    def covariance_map(self, state: Gram, inputs: Gram, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The covariance Q_ab of the states of two copies one step later."""
         f = self.keep.gram(state, inputs)
         written = shared(self.candidate, self.candidate_gram(state, inputs), self.rule, squash)
@@ -139,12 +141,14 @@ class ResetBeforeGRU(AbstractFamily):
         def average(*factors):
             return moment(self.candidate, q_n, self.rule, *factors)
 
+        steep = average(squash_slope, squash_slope)
         return Written(
             square=average(squash, squash),
             fourth=average(squash, squash, squash, squash),
-            slope=slope * average(squash_slope, squash_slope),
+            slope=slope * steep,
             slope_square=slope**2 * average(*(4 * (squash_slope,))),
             both=slope * average(squash, squash, squash_slope, squash_slope),
+            slopes=(slope * steep,),
         )
 
 
@@ -154,7 +158,7 @@ class Written(NamedTuple):
     s_i is the squared norm of the row dn_i/dh, all that it needs to say of itself in the Jacobian.
 
     **Fields:** ``square`` E[n^2], ``fourth`` E[n^4], ``slope`` E[s], ``slope_square`` E[s^2],
-    ``both`` E[n^2 s].
+    ``both`` E[n^2 s], ``slopes`` E[s] by random matrix.
     """
 
     square: Array
@@ -162,6 +166,7 @@ class Written(NamedTuple):
     slope: Array
     slope_square: Array
     both: Array
+    slopes: tuple[Array, ...]
 
 
 def blend_gain(
@@ -175,3 +180,10 @@ def blend_gain(
         + blend * (length + written.square)
         + moment(gate, q_f, rule, drop, drop) * written.slope
     )
+
+
+def largest_variance(power: Scalar, candidate: Scalar, *gates: Gate) -> Float[Array, "..."]:
+    """The largest variance there can be: no state, and no reset, exceeds 1."""
+    for gate in gates:
+        candidate = jnp.maximum(candidate, gate.covariance(1.0, power) / 4)
+    return jnp.asarray(candidate)

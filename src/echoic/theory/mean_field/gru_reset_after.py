@@ -34,7 +34,7 @@ from echoic.theory.mean_field.gates import (
     squash,
     squash_slope,
 )
-from echoic.theory.mean_field.gru import Written, blend_gain
+from echoic.theory.mean_field.gru import Written, blend_gain, largest_variance
 
 # Nodes in r's standardised pre-activation: the sigmoid is analytic to pi / deviation, so that a
 # step of 0.4 is exact to 1e-10 up to variance 4, and to 1e-5 up to variance 16.
@@ -102,6 +102,11 @@ class GRU(AbstractFamily):
         """1: the state is a weighted mean of earlier candidates."""
         return jnp.ones_like(self.keep.covariance(0.0, power))
 
+    def largest_variance(self, power: Scalar) -> Float[Array, "..."]:
+        """A bound on the variances, the gates' counted as a quarter."""
+        candidate = self.candidate.covariance(1.0, power) + self.inner_bias_variance
+        return largest_variance(power, candidate, self.keep, self.reset)
+
     def length_map(self, length: Scalar, power: Scalar, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The state's second moment Q one step later."""
         q_f = self.keep.covariance(length, power)
@@ -112,9 +117,7 @@ class GRU(AbstractFamily):
             self.keep, q_f, self.rule, drop, drop
         ) * jnp.sum(weights * written, axis=-1)
 
-    def covariance_map(
-        self, state: Gram, inputs: Gram, mean: Scalar = 0.0
-    ) -> Float[Array, "..."]:
+    def covariance_map(self, state: Gram, inputs: Gram, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The covariance Q_ab of the states of two copies one step later."""
         f = self.keep.gram(state, inputs)
         written = self._over_resets(state, inputs, self._written)
@@ -175,8 +178,10 @@ class GRU(AbstractFamily):
             slope(),
             slope_square,
             slope(_square),
+            direct * average(_slope_square),
         )
-        return Written(*(jnp.sum(weights * value, axis=-1) for value in each))
+        *moments, through_candidate = (jnp.sum(weights * value, axis=-1) for value in each)
+        return Written(*moments, (through_candidate, moments[2] - through_candidate))
 
     def _resets(self, length: Scalar, power: Scalar) -> tuple[Array, Array]:
         """R at the nodes of its pre-activation, on a new last axis, and their weights."""

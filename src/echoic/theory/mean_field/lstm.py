@@ -74,14 +74,20 @@ class FullPeepholeLSTM(AbstractFamily):
         like = jnp.zeros_like(self.keep.covariance(0.0, power))
         return jnp.maximum(2.0, 1 / jax.nn.sigmoid(-self.keep.bias_mean) + like)
 
+    def largest_variance(self, power: Scalar) -> Float[Array, "..."]:
+        """A bound on the variances, the gates' counted as a quarter."""
+        length = self.length_bound(power)
+        gates = jnp.maximum(
+            self.keep.covariance(length, power), self.write.covariance(length, power)
+        )
+        return jnp.maximum(self.candidate.covariance(length, power), gates / 4)
+
     def length_map(self, length: Scalar, power: Scalar, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The second moment of c one step later."""
         m = self.gate_moments(length, power)
         return m.keep * length + m.write * m.candidate
 
-    def covariance_map(
-        self, state: Gram, inputs: Gram, mean: Scalar = 0.0
-    ) -> Float[Array, "..."]:
+    def covariance_map(self, state: Gram, inputs: Gram, mean: Scalar = 0.0) -> Float[Array, "..."]:
         """The covariance Q_ab of the cell states of two copies one step later."""
         kept = self._shared(self.keep, state, inputs, keep) * state.ab
         written = self._shared(self.write, state, inputs, keep)
