@@ -36,6 +36,20 @@ from echoic.theory.residual import (
     gain_bounds,
     memory_time_constants,
     predicted_exponents,
+    weakly_coupled_exponents,
+)
+from echoic.theory.residual_recall import (
+    linear_network_recall,
+    mode_recall,
+    prediction_share,
+)
+from echoic.theory.residual_spectrum import (
+    Rotation,
+    autocovariance,
+    best_rotation,
+    matched_angles,
+    power_spectrum,
+    spectral_match,
 )
 from echoic.theory.spectrum import (
     ExponentSpectrum,
@@ -44,11 +58,16 @@ from echoic.theory.spectrum import (
     mean_exponent,
     preactivation_variance,
 )
+from echoic.theory.weight_law import WeightLaw, weight_law
 
 __all__ = [
     "ExponentSpectrum",
+    "Rotation",
     "ScaledConvolution",
     "TransitionChoice",
+    "WeightLaw",
+    "autocovariance",
+    "best_rotation",
     "chain_fisher_memory",
     "chain_gradient_reach",
     "chain_recall",
@@ -72,13 +91,21 @@ __all__ = [
     "layer_learning_rates",
     "learning_speed",
     "learning_time",
+    "linear_network_recall",
+    "matched_angles",
     "mean_exponent",
     "memory_time_constants",
     "minimum_norm_response",
+    "mode_recall",
     "parametrisation_warnings",
     "peak_lag",
+    "power_spectrum",
     "preactivation_variance",
     "predicted_exponents",
+    "prediction_share",
     "recall_bound",
+    "spectral_match",
+    "weakly_coupled_exponents",
+    "weight_law",
     "wide_kernel",
 ]
