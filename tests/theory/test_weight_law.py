@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from echoic.theory import weight_law
+from echoic.theory import identify_weight_law
 from echoic.theory.weight_law import _STRUCTURE, _judge
 
 SIZE = 96
@@ -28,12 +28,12 @@ INDEPENDENT = {
 def test_independent_entries_pass(law):
     for seed in range(12):
         matrix = 0.7 * INDEPENDENT[law](np.random.default_rng(seed), 64)
-        found = weight_law(matrix)
+        found = identify_weight_law(matrix)
         assert found.verdict == "gaussian-like", found
         assert found.applies
         assert found.gain == pytest.approx(0.7, abs=0.06)
         assert found.self_coupling == 0
-    found = weight_law(matrix, np.tile([1.0, 3.0], 32))
+    found = identify_weight_law(matrix, np.tile([1.0, 3.0], 32))
     assert (found.bias_mean, found.bias_std) == (2.0, 1.0)
 
 
@@ -43,7 +43,7 @@ def test_false_alarms_are_fewer_than_one_in_a_hundred(n, seeds):
     alarms = total = 0
     for law in ("gaussian", "uniform", "laplace"):
         for seed in range(seeds):
-            found = weight_law(INDEPENDENT[law](np.random.default_rng(seed), n))
+            found = identify_weight_law(INDEPENDENT[law](np.random.default_rng(seed), n))
             alarms += found.verdict != "gaussian-like"
             total += 1
     assert alarms <= total / 100 / 3
@@ -51,20 +51,22 @@ def test_false_alarms_are_fewer_than_one_in_a_hundred(n, seeds):
 
 def test_haar_orthogonal():
     for seed in range(5):
-        found = weight_law(1.2 * haar(np.random.default_rng(seed), SIZE))
+        found = identify_weight_law(1.2 * haar(np.random.default_rng(seed), SIZE))
         assert found.verdict == "orthogonal"
         assert found.gain == pytest.approx(1.2, abs=0.02)
 
 
 def test_self_coupling():
     rng = np.random.default_rng(0)
-    found = weight_law(0.5 * np.eye(SIZE) + rng.normal(size=(SIZE, SIZE)) / math.sqrt(SIZE))
+    found = identify_weight_law(
+        0.5 * np.eye(SIZE) + rng.normal(size=(SIZE, SIZE)) / math.sqrt(SIZE)
+    )
     assert found.verdict == "diagonal plus gaussian"
     assert found.self_coupling == pytest.approx(0.5, abs=0.05)
     assert found.gain == pytest.approx(1.0, abs=0.05)
     silent = INDEPENDENT["gaussian"](rng, SIZE)
     np.fill_diagonal(silent, 0.0)  # no self-coupling at all: as good as independent
-    assert weight_law(silent).verdict == "gaussian-like"
+    assert identify_weight_law(silent).verdict == "gaussian-like"
 
 
 def rotations(rng, n):
@@ -152,7 +154,7 @@ STRUCTURED = {
 def test_structure_is_found(kind, n):
     build, word = STRUCTURED[kind]
     for seed in range(3):
-        found = weight_law(build(np.random.default_rng(seed), n))
+        found = identify_weight_law(build(np.random.default_rng(seed), n))
         assert found.verdict == "no theory applies", (kind, found)
         assert not found.applies
         assert word in found.reason, (kind, found.reason)
@@ -160,7 +162,10 @@ def test_structure_is_found(kind, n):
 
 def test_a_weak_rank_one_part_cannot_be_seen():
     """Below the transition at 1 the singular value drowns; the docstring says so."""
-    found = [weight_law(spike(np.random.default_rng(seed), 128, 0.5)).verdict for seed in range(5)]
+    found = [
+        identify_weight_law(spike(np.random.default_rng(seed), 128, 0.5)).verdict
+        for seed in range(5)
+    ]
     assert found == ["gaussian-like"] * 5
 
 
@@ -172,8 +177,8 @@ def test_a_trained_network_is_told_from_its_initial_weights():
     target = np.stack([np.sin(np.arange(400) * f) for f in (0.1, 0.2)], axis=1)
     readout = np.linalg.lstsq(states, target, rcond=None)[0]
     feedback = rng.uniform(-1, 1, (SIZE, 2))
-    assert weight_law(weights).applies
-    assert not weight_law(weights + 6 * feedback @ readout.T).applies
+    assert identify_weight_law(weights).applies
+    assert not identify_weight_law(weights + 6 * feedback @ readout.T).applies
 
 
 # Wrong versions of the verdict: each leaves one thing out, and something gets through.
@@ -192,7 +197,7 @@ def test_each_statistic_is_needed(left_out):
         "singular edge": "rank one",
         "bulk": "spread of singular values",
     }
-    found = weight_law(STRUCTURED[only[left_out]][0](np.random.default_rng(0), SIZE))
+    found = identify_weight_law(STRUCTURED[only[left_out]][0](np.random.default_rng(0), SIZE))
     alarm = max(
         (name for name in found.statistics if name.removesuffix(" of sizes") == left_out),
         key=lambda name: abs(found.statistics[name]),
@@ -212,16 +217,16 @@ def test_ranks_are_what_keeps_heavy_but_allowed_tails_quiet():
         top = np.linalg.svd(matrix, compute_uv=False)[0] ** 2
         scale = 2 * 8 * (2 / 8) ** (1 / 3)
         loud += (top - 4 * 64) / scale > 5.5
-        assert weight_law(matrix).statistics["singular edge"] < 5.5
+        assert identify_weight_law(matrix).statistics["singular edge"] < 5.5
     assert loud > 10
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: weight_law(np.ones((64, 32))), r"shape \(n, n\)"),
-        (lambda: weight_law(np.ones((8, 8))), "at least 32"),
-        (lambda: weight_law(np.ones((64, 64)), np.ones(3)), r"shape \(64,\)"),
+        (lambda: identify_weight_law(np.ones((64, 32))), r"shape \(n, n\)"),
+        (lambda: identify_weight_law(np.ones((8, 8))), "at least 32"),
+        (lambda: identify_weight_law(np.ones((64, 64)), np.ones(3)), r"shape \(64,\)"),
     ],
 )
 def test_wrong_calls(call, message):

@@ -58,7 +58,7 @@ from echoic.theory.spectrum import (
     mean_exponent,
     preactivation_variance,
 )
-from echoic.theory.weight_law import WeightLaw, weight_law
+from echoic.theory.weight_law import WeightLaw, identify_weight_law
 
 __all__ = [
     "ExponentSpectrum",
@@ -85,6 +85,7 @@ __all__ = [
     "feedback_chain_eigenvalues",
     "feedback_chain_fisher_memory",
     "gain_bounds",
+    "identify_weight_law",
     "impulse_response_variance",
     "lag_weights",
     "largest_learning_rate",
@@ -106,6 +107,5 @@ __all__ = [
     "recall_bound",
     "spectral_match",
     "weakly_coupled_exponents",
-    "weight_law",
     "wide_kernel",
 ]

@@ -129,7 +129,7 @@ def exponent_at(
 
     **When it misleads.** At finite width the smallest exponents, and the largest of tied networks
     near the edge of chaos, differ by more than 1/n. A trained or structured matrix has none of
-    this: see [`weight_law`][].
+    this: see [`identify_weight_law`][].
 
     ```python
     >>> import numpy as np

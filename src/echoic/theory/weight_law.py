@@ -51,7 +51,7 @@ class WeightLaw(NamedTuple):
     - ``bias_mean``, ``bias_std``: of the bias; 0 without one.
     - ``kurtosis``: fourth moment over squared variance of the entries; Gaussian 3.
     - ``statistics``: each test by name, in standard errors; the limits are those of
-      ``weight_law``'s own table. Names ending in "of sizes" look at ``|w|``.
+      ``identify_weight_law``'s own table. Names ending in "of sizes" look at ``|w|``.
     """
 
     verdict: Verdict
@@ -70,7 +70,7 @@ class WeightLaw(NamedTuple):
         return self.verdict != "no theory applies"
 
 
-def weight_law(recurrent: ArrayLike, bias: ArrayLike | None = None) -> WeightLaw:
+def identify_weight_law(recurrent: ArrayLike, bias: ArrayLike | None = None) -> WeightLaw:
     """Whether a recurrent matrix looks drawn from a law that the theory covers, and its moments.
 
     **Definition.** The matrix is split in its self-coupling (the mean of the diagonal, if it
@@ -104,12 +104,12 @@ def weight_law(recurrent: ArrayLike, bias: ArrayLike | None = None) -> WeightLaw
 
     ```python
     >>> import numpy as np
-    >>> from echoic.theory import weight_law
+    >>> from echoic.theory import identify_weight_law
     >>> weights = np.random.default_rng(0).normal(size=(64, 64)) / 8
-    >>> found = weight_law(weights)
+    >>> found = identify_weight_law(weights)
     >>> found.verdict, abs(found.gain - 1) < 0.05
     ('gaussian-like', True)
-    >>> weight_law(np.eye(64, k=-1)).verdict
+    >>> identify_weight_law(np.eye(64, k=-1)).verdict
     'no theory applies'
 
     ```
