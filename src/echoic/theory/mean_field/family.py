@@ -27,6 +27,11 @@ def number(value: Scalar) -> Float[Array, "..."]:
     return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
 
 
+def standing(mean: Scalar) -> Scalar:
+    """The part of the inputs that stays; 0.0 itself is kept, so that its terms can be skipped."""
+    return mean if isinstance(mean, float) and mean == 0.0 else number(mean)
+
+
 class Gram(NamedTuple):
     """Second moments of two vectors: ``aa = |v_a|^2 / n``, ``bb``, and ``ab = v_a . v_b / n``."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from echoic.core.checks import at_least, is_traced
-from echoic.theory.mean_field.family import AbstractFamily, Gram, Scalar, number
+from echoic.theory.mean_field.family import AbstractFamily, Gram, Scalar, number, standing
 
 _SMALLEST = 1e-14  # of the bound on lengths: where the search for fixed points ends
 _COARSE = 33
@@ -107,7 +107,7 @@ def length_fixed_points(
     """
     at_least("largest_number", largest_number, 1)
     at_least("grid", grid, 2)
-    return _all_lengths(family, number(power), number(mean), largest_number, grid)
+    return _all_lengths(family, number(power), standing(mean), largest_number, grid)
 
 
 def fixed_point(
@@ -115,7 +115,7 @@ def fixed_point(
     power: Scalar,
     cosine: Scalar,
     *,
-    mean: Scalar | None = None,
+    mean: Scalar = 0.0,
     start: Scalar | None = None,
 ) -> FixedPoint:
     """Where two copies of a network settle whose inputs have a constant cosine.
@@ -144,17 +144,16 @@ def fixed_point(
     ??? example
         ```python
         >>> from echoic.theory import mean_field
-        >>> linear = mean_field.Vanilla(mean_field.Gate(0.25, 1.0), activation="identity")
-        >>> found = mean_field.fixed_point(linear, 3.0, 0.5)
-        >>> bool(abs(found.length - 4) < 1e-4), bool(abs(found.cosine - 0.5) < 1e-4)
+        >>> net = mean_field.Vanilla(mean_field.Gate(0.8, 0.1))
+        >>> found = mean_field.fixed_point(net, 1.0, 1.0)      # equal inputs: equal states
+        >>> bool(abs(found.cosine - 1) < 1e-4), bool(abs(found.chi - found.gain) < 1e-4)
         (True, True)
 
         ```
     """
     check_inputs(power, cosine)
     start = family.length_bound(power) if start is None else start
-    still = 0.0 if mean is None else number(mean)
-    return _settle(family, number(power), number(cosine), still, number(start))
+    return _settle(family, number(power), number(cosine), standing(mean), number(start))
 
 
 def check_inputs(power: Scalar, cosine: Scalar) -> None:

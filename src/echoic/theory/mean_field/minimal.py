@@ -79,7 +79,7 @@ class Minimal(AbstractFamily):
             return expectation(function, self.gate.bias_mean, variance, self.rule)
 
         new = length * average(lambda e: _keep(e) ** 2) + power * average(lambda e: _take(e) ** 2)
-        if _is_zero(mean):
+        if isinstance(mean, float) and mean == 0.0:
             return new
         return new + 2 * mean * average(lambda e: _keep(e) * _take(e))
 
@@ -91,7 +91,7 @@ class Minimal(AbstractFamily):
             return pair_expectation(f, g, self.gate.bias_mean, u.aa, u.bb, u.ab, self.rule)
 
         new = state.ab * average(_keep, _keep) + inputs.ab * average(_take, _take)
-        if _is_zero(mean):
+        if isinstance(mean, float) and mean == 0.0:
             return new
         return new + mean * (average(_keep, _take) + average(_take, _keep))
 
@@ -139,8 +139,3 @@ class Minimal(AbstractFamily):
             return new / length, kept**2 + covariance + steering * series.slope(rho)
 
         return advance
-
-
-def _is_zero(mean: Scalar) -> bool:
-    """Whether it is zero for sure: then two averages need not be taken."""
-    return isinstance(mean, float) and mean == 0.0

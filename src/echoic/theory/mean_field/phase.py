@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from echoic.core.checks import at_least, is_traced
 from echoic.theory.gaussian import DEFAULT_RULE, Rule, derivative, expectation
-from echoic.theory.mean_field.family import AbstractFamily, Scalar, number
+from echoic.theory.mean_field.family import AbstractFamily, Scalar, number, standing
 from echoic.theory.mean_field.fixed_points import (
     FixedPoint,
     bracketed,
@@ -65,7 +65,7 @@ def phase_diagram(
     check_inputs(power, cosine)
     at_least("terms", terms, 1)
     power, cosine = number(power), number(cosine)
-    mean = mean if isinstance(mean, float) else number(mean)
+    mean = standing(mean)
     family = dataclasses.replace(family, rule=_rule(family, power, terms))
     arrays, rest = eqx.partition((family, power, cosine, mean), eqx.is_inexact_array)
     shape = jnp.broadcast_shapes(*(leaf.shape for leaf in jtu.tree_leaves(arrays)))
@@ -132,8 +132,11 @@ def edge_of_chaos(
         length = length_from(family, number(power), mean, family.length_bound(power))
         return family.gain(length, power, mean) - 1
 
-    root = bracketed(excess, number(lower), number(upper))
-    return implicit(excess, root)
+    @jax.jit
+    def solve(low, high):
+        return implicit(excess, bracketed(excess, low, high))
+
+    return solve(number(lower), number(upper))
 
 
 class Critical(eqx.Module):
@@ -264,8 +267,7 @@ def critical_vanilla(
         low = 0.5 * (0.75 * drive) ** (1 / 3)
         high = jnp.asarray(rule.largest_variance, drive.dtype)
         root = bracketed(lambda q: excess(q, drive), jnp.minimum(low, drive), high)
-        root = jnp.where(drive == 0, 0, implicit(lambda q: excess(q, drive), root))
-        return root
+        return jnp.where(drive == 0, 0, implicit(lambda q: excess(q, drive), root))
 
     drive = nu2 * power + rho2
     q = jax.vmap(solve)(drive.reshape(-1)).reshape(drive.shape)

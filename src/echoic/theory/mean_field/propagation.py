@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from echoic.core.checks import at_least
-from echoic.theory.mean_field.family import AbstractFamily, Gram, Scalar, number
+from echoic.theory.mean_field.family import AbstractFamily, Gram, Scalar, number, standing
 from echoic.theory.mean_field.fixed_points import check_inputs, fixed_point
 
 
@@ -104,14 +104,13 @@ def propagate(
 
         ```
     """
-    inputs = Gram(*jnp.broadcast_arrays(*(number(r) for r in inputs)))
-    if inputs.aa.ndim == 0 or inputs.aa.shape[-1] == 0:
-        raise ValueError(f"inputs must have shape (..., t) with t >= 1, got {inputs.aa.shape}.")
-    batch = inputs.aa.shape[:-1]
+    rows = jnp.broadcast_arrays(*(number(r) for r in inputs))
+    if rows[0].ndim == 0 or rows[0].shape[-1] == 0:
+        raise ValueError(f"inputs must have shape (..., t) with t >= 1, got {rows[0].shape}.")
     start = Gram(0.0, 0.0, 0.0) if start is None else start
-    start = Gram(*(jnp.broadcast_to(number(q), batch).astype(inputs.aa.dtype) for q in start))
-    mean = mean if isinstance(mean, float) else number(mean)
-    return _propagate(family, inputs, mean, start)
+    start = Gram(*(jnp.full(rows[0].shape[:-1], q, rows[0].dtype) for q in start))
+    mean = standing(mean)
+    return _propagate(family, Gram(*rows), mean, start)
 
 
 @eqx.filter_jit
@@ -201,9 +200,9 @@ def predicted_gradient_reach(
     ??? example
         ```python
         >>> from echoic.theory import mean_field
-        >>> linear = mean_field.Vanilla(mean_field.Gate(0.25, 1.0), activation="identity")
-        >>> reach = mean_field.predicted_gradient_reach(linear, 1.0, max_lag=2)
-        >>> bool(abs(reach[2] - 0.25) < 1e-4)
+        >>> net = mean_field.Vanilla(mean_field.Gate(0.8, 0.1))
+        >>> reach = mean_field.predicted_gradient_reach(net, 1.0, max_lag=2)
+        >>> bool(abs(reach[2] - mean_field.fixed_point(net, 1.0, 0.5).gain) < 1e-5)
         True
 
         ```
@@ -244,8 +243,9 @@ def predicted_coherent_reach(
 
     ??? example
         ```python
+        >>> import jax.numpy as jnp
         >>> from echoic.theory import mean_field
-        >>> net = mean_field.Vanilla(mean_field.Gate(1.2, 0.1))
+        >>> net = mean_field.Vanilla(mean_field.Gate(0.8, 0.1))
         >>> reach = mean_field.predicted_coherent_reach(net, 1.0, 0.5, max_lag=6)
         >>> found = mean_field.fixed_point(net, 1.0, 0.5)
         >>> bool(abs(reach[6] - jnp.exp(-6 / (2 * found.timescale))) < 1e-4)
