@@ -1,7 +1,6 @@
 """Functions of one pre-activation that the gated families average."""
 
 import functools
-import math
 from collections.abc import Callable
 
 import jax
@@ -46,7 +45,10 @@ def product(*factors: Function) -> Function:
     """The product of functions: the same object each time, so that nothing compiles twice."""
 
     def function(e: Array) -> Array:
-        return math.prod(factor(e) for factor in factors)
+        value = factors[0](e)
+        for factor in factors[1:]:
+            value = value * factor(e)
+        return value
 
     return function
 
@@ -70,9 +72,9 @@ def squares(gate: Gate, gram: Gram, rule: Rule, function: Function) -> Gram:
 def refuse_mean(name: str, gate: Gate) -> None:
     """The theory follows second moments: what enters the state through tanh must be centred."""
     mean = gate.bias_mean
-    if not isinstance(mean, Tracer) and not isinstance(mean, jax.ShapeDtypeStruct):
-        if np.any(np.asarray(mean) != 0):
-            raise ValueError(
-                f"{name}.bias_mean must be 0: the state would have a mean that the theory does not"
-                f" follow. Got {mean}."
-            )
+    concrete = isinstance(mean, jax.Array | np.ndarray) and not isinstance(mean, Tracer)
+    if concrete and np.any(np.asarray(mean) != 0):
+        raise ValueError(
+            f"{name}.bias_mean must be 0: the state would have a mean that the theory does not"
+            f" follow. Got {mean}."
+        )

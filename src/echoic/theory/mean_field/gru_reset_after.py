@@ -180,8 +180,17 @@ class GRU(AbstractFamily):
             slope(_square),
             direct * average(_slope_square),
         )
-        *moments, through_candidate = (jnp.sum(weights * value, axis=-1) for value in each)
-        return Written(*moments, (through_candidate, moments[2] - through_candidate))
+        square, fourth, mean_slope, mean_slope_square, both, through_candidate = (
+            jnp.sum(weights * value, axis=-1) for value in each
+        )
+        return Written(
+            square,
+            fourth,
+            mean_slope,
+            mean_slope_square,
+            both,
+            (through_candidate, mean_slope - through_candidate),
+        )
 
     def _resets(self, length: Scalar, power: Scalar) -> tuple[Array, Array]:
         """R at the nodes of its pre-activation, on a new last axis, and their weights."""
@@ -225,7 +234,9 @@ class GRU(AbstractFamily):
         spread = [
             self._candidate_variances(q, power) for q, power in zip(state, inputs, strict=True)
         ]
-        outer, inner = (Gram(*(part[..., None] for part in parts)) for parts in zip(*spread))
+        outer, inner = (
+            Gram(*(part[..., None] for part in parts)) for parts in zip(*spread, strict=True)
+        )
         resets = (r_a**2, r_b**2, r_a * r_b)
         total = Gram(*(o + rr * g for o, rr, g in zip(outer, resets, inner, strict=True)))
         return total, inner

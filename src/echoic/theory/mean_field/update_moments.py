@@ -125,8 +125,8 @@ def _(family: Vanilla, length, power, input_fourth=None) -> UpdateMoments:
         return moment(gate, variance, rule, *factors)
 
     s0 = sigma * average(slope, slope)
-    nothing = dict.fromkeys(UpdateMoments._fields[1:-2], jnp.zeros_like(s0))
-    return UpdateMoments(**nothing, length=length + jnp.zeros_like(s0), matrices=(s0,))._replace(
+    none = jnp.zeros_like(s0)
+    return UpdateMoments(length + none, *(15 * (none,)), matrices=(s0,))._replace(
         y4=average(phi, phi, phi, phi),
         s0=s0,
         s0s0=sigma**2 * average(slope, slope, slope, slope),
