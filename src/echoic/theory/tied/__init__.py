@@ -1,11 +1,14 @@
 r"""Networks with tied weights: drawn once, kept for all time, driven by the user's own input.
 
-Usage: choose the family's unit with samples of its quenched numbers, cut windows, ask for the reach.
+Usage: the law of a cell gives the unit (or build one from samples of its quenched numbers), then
+cut windows and ask for the reach. A solver may change ``sigma`` and ``bias`` and call again:
+nothing is compiled anew as long as the shapes stay.
 
 ```python
-unit = tied.LSTM(sigma=jnp.full(4, 3**-0.5), bias=biases, input=input_weights)   # (4,) (4, M) (4, M, m)
+unit = tied.unit_of(cell.hyperparameters(), input_size=m, hidden_size=256, units=512, key=key)
+unit = tied.LSTM(sigma=sigma, bias=bias, input=input)          # or: shapes (4,), (4, M), (4, M, m)
 windows = tied.windows_of(inputs, number=8, max_lag=500, burn_in=500)            # (8, 1001, m)
-curves = tied.reach(unit, windows, max_lag=500, burn_in=500, key=key)            # a TiedReach
+curves = tied.reach(unit, windows, max_lag=500, burn_in=500, key=key)
 curves.gradient_reach, curves.coherent_reach, curves.input_reach(256), curves.trusted_lag(256)
 ```
 
@@ -39,6 +42,7 @@ need no tangents at all. An orthogonal W of gain sigma has the same limit.
 """
 
 from echoic.theory.tied.gated import GRU, LSTM, ResetBeforeGRU
+from echoic.theory.tied.laws import NoTheory, unit_of
 from echoic.theory.tied.reach import TiedReach, reach, windows_of
 from echoic.theory.tied.units import Fields, Minimal, Residual, Unit, Vanilla
 
@@ -47,11 +51,13 @@ __all__ = [
     "LSTM",
     "Fields",
     "Minimal",
+    "NoTheory",
     "ResetBeforeGRU",
     "Residual",
     "TiedReach",
     "Unit",
     "Vanilla",
     "reach",
+    "unit_of",
     "windows_of",
 ]

@@ -5,7 +5,8 @@ quenched numbers (bias, input weights, moduli) are arrays over M units, drawn fr
 """
 
 import abc
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -15,12 +16,9 @@ from jaxtyping import Array, Float
 Activation = Literal["tanh", "relu", "elu", "identity", "modrelu"]
 
 
-class Fields(Protocol):
-    """What reaches the units through a group of recurrent matrices when they show ``read``."""
-
-    def __call__(self, group: int, read: Float[Array, "n"]) -> Float[Array, "g n"]:
-        """One field a matrix of the group."""
-        ...
+# What reaches the units through a group of recurrent matrices when they show a vector: one row a
+# matrix of the group.
+Fields = Callable[[int, Float[Array, "n"]], Float[Array, "g n"]]
 
 
 class Unit(eqx.Module):
@@ -59,16 +57,18 @@ class Unit(eqx.Module):
 
 
 class Vanilla(Unit):
-    """``h' = f(W h + g h + V x + b)``; ``g`` is the self-coupling, None for none.
+    """``h' = f(W h + R h + V x + b)``, R each unit's coupling to itself, None for none.
 
-    W is Gaussian, or orthogonal of gain sigma: what changes is of order 1/n for any finite number
-    of passes. With ``activation="modrelu"`` the bias is the threshold, ``sign(u) relu(|u| + b)``.
+    ``angles`` turns pairs of units 2j, 2j + 1 before ``self_coupling`` scales them. W is Gaussian,
+    or orthogonal of gain sigma: what changes is of order 1/n for any finite number of passes. With
+    ``activation="modrelu"`` the bias is the threshold, ``sign(u) relu(|u| + b)``.
     """
 
     sigma: Float[Array, "1"]
     bias: Float[Array, "1 n"]
     input: Float[Array, "1 n m"]
     self_coupling: Float[Array, "n"] | None = None
+    angles: Float[Array, "pairs"] | None = None
     activation: Activation = eqx.field(static=True, default="tanh")
 
     groups: ClassVar[tuple[int, ...]] = (1,)
@@ -79,6 +79,11 @@ class Vanilla(Unit):
         """Without self-coupling all memory passes through W."""
         return self.self_coupling is None
 
+    @property
+    def block(self) -> int:
+        """Two where pairs are turned."""
+        return 1 if self.angles is None else 2
+
     def step(
         self, state: Float[Array, "d n"], x: Float[Array, "m"], fields: Fields
     ) -> Float[Array, "d n"]:
@@ -86,7 +91,7 @@ class Vanilla(Unit):
         (h,) = state
         u = fields(0, h)[0] + self.input[0] @ x
         if self.self_coupling is not None:
-            u = u + self.self_coupling * h
+            u = u + self.self_coupling * (h if self.angles is None else _turn(self.angles, h))
         if self.activation == "modrelu":
             return (jnp.sign(u) * jax.nn.relu(jnp.abs(u) + self.bias[0]))[None]
         return _FUNCTIONS[self.activation](u + self.bias[0])[None]
