@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from echoic.prescription.families import chains, elman, linear, residual
+from echoic.prescription.families import chains, elman, gated, linear, residual
 from echoic.prescription.prescription import Prescription, Wanted
 
 Solver = Callable[[Wanted], Prescription]
@@ -22,6 +22,9 @@ FAMILIES: Mapping[str, Mapping[str, Solver]] = {
         "heterogeneous": residual.heterogeneous,
         "tanh_path": residual.tanh_path,
     },
+    "minimal_rnn": {"chrono": gated.minimal_chrono, "critical": gated.minimal_critical},
+    "gru": {"chrono": gated.gru_chrono, "critical": gated.gru_critical},
+    "lstm": {"chrono": gated.lstm_chrono, "critical": gated.lstm_critical},
     "linear": {"gaussian": linear.gaussian, "orthogonal": linear.orthogonal},
 }
 
