@@ -15,9 +15,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from echoic.theory.gaussian import DEFAULT_RULE, Rule
+from echoic.theory.gaussian import DEFAULT_RULE, Rule, Scalar
 
-Scalar = Float[Array, "..."] | float
 CosineMap = Callable[[Array], tuple[Array, Array]]
 
 
