@@ -12,7 +12,8 @@ import scipy.linalg
 
 from echoic.core.cell import AbstractCell, LinearForm
 from echoic.core.estimate import Status, UntrustedError
-from echoic.measure.fisher import fisher_memory, fisher_memory_matrix
+from echoic.measure.fisher import fisher_memory
+from echoic.measure.fisher_spatial import fisher_memory_matrix
 
 KEY = jr.key(0)
 

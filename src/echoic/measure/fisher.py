@@ -6,11 +6,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, LinearForm, State, Step, without_law
 from echoic.core.checks import at_least, is_traced, refuse_if_larger
-from echoic.core.estimate import Estimate, Settings, Status
+from echoic.core.estimate import Estimate, Status
 from echoic.measure.fisher_driven import (
     default_noise,
     driven_curve,
@@ -129,52 +129,6 @@ def fisher_memory(
         driven, max_lag, key, noise_variance, direction, end_times, windows, burn_in
     )
     return estimate.throw(Status.NOT_FINITE) if throw else estimate
-
-
-def fisher_memory_matrix(cell: AbstractCell, *, throw: bool = True) -> Estimate:
-    """The total Fisher memory of a linear network for every direction of its input.
-
-    **Definition.** ``M = sum_k W'^k C^-1 W^k`` with ``C = sum_k W^k W'^k``: the J(k) of an input
-    along v, noise variance 1, add up to ``v' M v``. The trace of M is n for every stable W, so that
-    the mean over random unit v is 1: being non-normal moves memory between directions. M is the
-    identity for normal W; its leading eigenvector is the best direction.
-
-    **Arguments:** a ``cell`` with a ``linear_form``; ``throw``: raise where it is unstable.
-
-    **Returns:** an `Estimate`, shape (n, n), exact; NaN with status UNSTABLE.
-
-    **Raises:** ValueError for cells that are not linear; UntrustedError, see ``throw``.
-
-    **Cost:** about 25 QR factorisations of (2n, n).
-
-    **Reference:** Ganguli, Huh & Sompolinsky (2008), PNAS, for J(k); the rest is derived here.
-
-    ??? example
-        ```python
-        >>> import jax, jax.numpy as jnp, echoic
-        >>> cell = echoic.cells.LinearRNN(1, 5, key=jax.random.key(0))
-        >>> bool(jnp.isclose(jnp.trace(fisher_memory_matrix(cell).value), 5, rtol=1e-2))
-        True
-
-        ```
-    """
-    form = without_law(cell).linear_form()
-    if form is None:
-        raise ValueError(f"only linear cells have a Fisher memory matrix, got {cell!r}.")
-    value, settled = _matrix(form.recurrent)
-    status = jnp.where(settled, int(Status.OK), int(Status.UNSTABLE))
-    estimate = Estimate(value, None, status, Settings(exact=True, noise_variance=1.0))
-    return estimate.throw(Status.UNSTABLE) if throw else estimate
-
-
-@eqx.filter_jit
-def _matrix(w: Float[Array, "n n"]):
-    root, settled = stationary_root(w)
-    white = whiten(w, root)
-    later, also = stationary_root(white.step.T)
-    half = later.T @ white.inverse
-    settled &= also
-    return jnp.where(settled, half.T @ half, jnp.nan), settled
 
 
 def _linear(
