@@ -1,5 +1,16 @@
 """Predictions: functions of hyperparameters and of the input's statistics only."""
 
+from echoic.theory.certificates import (
+    Certificate,
+    contracting_scale,
+    drive_bound,
+    elman_certificate,
+    gru_certificate,
+    lstm_certificate,
+    minimal_certificate,
+    residual_certificate,
+)
+from echoic.theory.clipping import clip_rows, clip_spectral, clip_stable_lstm, stable_lstm_rate
 from echoic.theory.delay_line import (
     chain_fisher_memory,
     chain_gradient_reach,
@@ -61,6 +72,7 @@ from echoic.theory.spectrum import (
 from echoic.theory.weight_law import WeightLaw, identify_weight_law
 
 __all__ = [
+    "Certificate",
     "ExponentSpectrum",
     "Rotation",
     "ScaledConvolution",
@@ -73,11 +85,17 @@ __all__ = [
     "chain_recall",
     "chain_total_fisher_memory",
     "choose_transition_variance",
+    "clip_rows",
+    "clip_spectral",
+    "clip_stable_lstm",
+    "contracting_scale",
     "coupling_ratio",
     "coupling_strength",
     "delay_line_fisher_memory",
     "depth_limit",
+    "drive_bound",
     "dynamical_bound",
+    "elman_certificate",
     "exponent_at",
     "exponent_bounds",
     "exponent_spectrum",
@@ -85,6 +103,7 @@ __all__ = [
     "feedback_chain_eigenvalues",
     "feedback_chain_fisher_memory",
     "gain_bounds",
+    "gru_certificate",
     "identify_weight_law",
     "impulse_response_variance",
     "lag_weights",
@@ -93,9 +112,11 @@ __all__ = [
     "learning_speed",
     "learning_time",
     "linear_network_recall",
+    "lstm_certificate",
     "matched_angles",
     "mean_exponent",
     "memory_time_constants",
+    "minimal_certificate",
     "minimum_norm_response",
     "mode_recall",
     "parametrisation_warnings",
@@ -105,7 +126,9 @@ __all__ = [
     "predicted_exponents",
     "prediction_share",
     "recall_bound",
+    "residual_certificate",
     "spectral_match",
+    "stable_lstm_rate",
     "weakly_coupled_exponents",
     "wide_kernel",
 ]
