@@ -29,6 +29,7 @@ from echoic.measure.jacobian import jacobian_singular_values
 from echoic.measure.lyapunov import lyapunov_spectrum
 from echoic.measure.reach import reach_curves
 from echoic.measure.recall import linear_recall, raw_recall
+from echoic.prediction import wide_limit
 
 Notify = Callable[[str], None]
 
@@ -49,9 +50,8 @@ def examine(
     started = time.perf_counter()
     with jax.enable_x64(True):
         cell = cast(cell, jnp.float64)
-        xs = jnp.asarray(values)
-        settle = settling_steps(plan.horizon, plan.max_lag, xs.shape[1])
-        tasks = _tasks(cell, xs, plan, settle, key)
+        settle = settling_steps(plan.horizon, plan.max_lag, values.shape[1])
+        tasks = _tasks(cell, values, plan, settle, key)
         found = _side_by_side(tasks, notify)
         return network_record(
             name=name,
@@ -67,11 +67,11 @@ def examine(
 
 
 def _tasks(
-    cell: AbstractCell, xs: jax.Array, plan: Plan, settle: int, key: jax.Array
+    cell: AbstractCell, values: np.ndarray, plan: Plan, settle: int, key: jax.Array
 ) -> dict[str, Callable[[], Any]]:
     """The measurements, by the name of the stage that they are, the longest first."""
     reach_key, exponent_key, recall_key, raw_key, fisher_key, frame_key = jr.split(key, 6)
-    effort, max_lag = plan.effort, plan.max_lag
+    xs, effort, max_lag = jnp.asarray(values), plan.effort, plan.max_lag
     recall: dict[str, Any] = {
         "max_lag": max_lag,
         "burn_in": settle,
@@ -109,6 +109,8 @@ def _tasks(
             key=fisher_key,
             throw=False,
         )
+    lags = np.arange(max_lag + 1)
+    tasks["prediction"] = lambda: wide_limit(cell, lags, values=values, burn_in=settle)
     if singular_values_affordable(cell.state_size, plan.horizon):
         tasks["singular values"] = lambda: jacobian_singular_values(
             cell,

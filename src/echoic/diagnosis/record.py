@@ -14,7 +14,7 @@ from echoic.core.records import QUANTITIES, Curve, NetworkRecord, Spectrum
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.structure import structure_warnings
 from echoic.diagnosis.verdict import network_verdict
-from echoic.prediction import predict
+from echoic.prediction import closed_form
 
 
 def network_record(
@@ -41,11 +41,10 @@ def network_record(
         measured |= {"linear_recall": found[probe], "raw_recall": found["raw recall"]}
     if fisher is not None:
         measured["fisher_memory"] = fisher
-    prediction = predict(
-        cell,
-        np.arange(plan.max_lag + 1),
-        noise_variance=math.nan if fisher is None else float(fisher.settings["noise_variance"]),
-    )
+    noise_variance = math.nan if fisher is None else float(fisher.settings["noise_variance"])
+    lags = np.arange(plan.max_lag + 1)
+    closed = closed_form(cell, lags, noise_variance=noise_variance)
+    prediction = closed.beside(found["prediction"])
     curves = _measured_curves(measured, plan)
     gradient, recall = curves["gradient_reach"], curves.get("linear_recall")
     log_gain = float(measured["gradient_reach"].details["log_value"][horizon])

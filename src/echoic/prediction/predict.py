@@ -1,124 +1,99 @@
-"""What theory says about a network before it is measured, for the families it covers so far.
+"""What theory says about a network before it is measured.
 
-A prediction speaks of the law that the weights were drawn from and never of the measured run; but
-for the noise variance, which is a setting of the Fisher memory. For weights that nobody drew from
-a known law there is none. The residual network is the exception: its bounds hold for any weights.
+A prediction speaks of the law that the weights were drawn from and of the input, never of the
+measured run; but for the noise variance, which is a setting of the Fisher memory. For weights that
+nobody drew from a known law there is none. The residual network is the exception: its bounds hold
+for any weights.
 """
 
-import dataclasses
-from typing import Any
-
+import jax
+import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 
-from echoic import cells, init, theory
+from echoic import cells
 from echoic.core.cell import AbstractCell
-from echoic.core.records import QUANTITIES, Curve
+from echoic.prediction.closed import delay_line, learning_speed, residual
+from echoic.prediction.prediction import Prediction, curve
+from echoic.theory import tied
+
+# Four populations of 64 units, four windows: gates and minimal networks come out within 2 %.
+_UNITS, _POPULATIONS, _WINDOWS = 256, 4, 4
+_SOURCE = (
+    "Dynamical mean-field theory of tied weights (after Sompolinsky, Crisanti & Sommers 1988;"
+    " Chen, Pennington & Schoenholz 2018), along the input itself"
+)
 
 
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """Predicted curves and exponents; empty where no theory applies."""
-
-    curves: tuple[Curve, ...] = ()
-    exponents: np.ndarray | None = None
-    exponent_bounds: tuple[float, float] | None = None
-
-
-def predict(cell: AbstractCell, lags: np.ndarray, *, noise_variance: float) -> Prediction:
-    """The predictions for ``cell`` at the lags 0, 1, 2, ...
+def closed_form(cell: AbstractCell, lags: np.ndarray, *, noise_variance: float) -> Prediction:
+    """What follows from the hyperparameters alone, at the lags 0, 1, 2, ...
 
     ``noise_variance`` is that of the state noise which the Fisher memory is asked under.
     """
     if isinstance(cell, cells.Residual) and cell.path == "linear":
-        return _residual(cell, lags)
+        return residual(cell, lags)
     law = cell.hyperparameters()
     if law is None:
         return Prediction()
     drawn = dict(law.parameters)
     if isinstance(cell, cells.LinearRNN):
-        return _linear(cell, drawn, lags)
+        return learning_speed(cell, drawn, lags)
     if isinstance(cell, cells.Elman) and cell.activation in ("tanh", "identity", "relu", "elu"):
-        return _delay_line(cell, drawn, lags, noise_variance)
+        return delay_line(cell, drawn, lags, noise_variance)
     return Prediction()
 
 
-def _residual(cell: cells.Residual, lags: np.ndarray) -> Prediction:
-    residual = np.asarray(cell.residual_eigenvalues())
-    strength = theory.coupling_strength(float(cell.coupling), np.asarray(cell.recurrent))
-    ratio = theory.coupling_ratio(residual, strength)
-    note = f"The coupling is {ratio:.2g} of the residual's own decay; the prediction needs << 1."
-    low, high = theory.gain_bounds(residual, strength, int(lags[-1]))
-    source = "Residual spectrum and its bound (Dubinin & Effenberger 2024; bound derived here)"
-
-    def curve(origin: Any, value: np.ndarray) -> Curve:
-        return _curve("gradient_reach", origin, lags, value, source, note)
-
-    with np.errstate(under="ignore"):
-        typical = np.sqrt(np.mean(np.abs(residual[:, None]) ** (2 * lags), axis=0))
-    return Prediction(
-        curves=(curve("predicted", typical), curve("bound", low), curve("bound", high)),
-        exponents=theory.predicted_exponents(residual),
-        exponent_bounds=theory.exponent_bounds(residual, strength),
-    )
-
-
-def _linear(cell: cells.LinearRNN, drawn: dict[str, Any], lags: np.ndarray) -> Prediction:
-    recurrent, entrance = drawn["recurrent"], drawn["input"]
-    if not (isinstance(recurrent, init.normal) and isinstance(entrance, init.normal)):
-        return Prediction()
-    units = 1 if cell.parametrisation == "scaled" else cell.hidden_size
-    speed = theory.learning_speed(
-        units * recurrent.std**2, int(lags[-1]), input_weight_variance=entrance.std**2
-    )
-    limit = theory.depth_limit(cell.hidden_size)
-    note = f"Holds for many more units than lags squared: here up to lag {limit:.0f}."
-    source = "Lag weights rho_k of wide linear networks (Emami et al. 2021)"
-    return Prediction((_curve("learning_speed", "predicted", lags, speed, source, note),))
-
-
-def _delay_line(
-    cell: cells.Elman, drawn: dict[str, Any], lags: np.ndarray, noise_variance: float
+def wide_limit(
+    cell: AbstractCell, lags: np.ndarray, *, values: np.ndarray, burn_in: int
 ) -> Prediction:
-    """Linear theory of a delay line: what a tanh network does while its signal is small."""
-    chain, entrance = drawn["recurrent"], drawn["input"]
-    if not isinstance(entrance, init.source) or cell.input_size != 1:
+    """Gradient and coherent reach of the law at infinite width, along the input.
+
+    **Arguments:** ``values``: the prepared input, shape (b, t, m), whose windows drive the theory
+    as they drive the network; ``burn_in``: steps before lag 0.
+
+    The curves end (NaN) where a network of this size no longer follows the limit.
+    """
+    max_lag, size = int(lags[-1]), cell.hidden_size
+    law = cell.hyperparameters()
+    if law is None:
         return Prediction()
-    size, max_lag = cell.hidden_size, int(lags[-1])
-    note = "Linear theory: it holds while the signal is too small to saturate the units."
-    source = "Fisher memory of delay lines (Ganguli et al. 2008; Orhan & Pitkow 2020)"
-    power = entrance.gain**2 / noise_variance
-    if isinstance(chain, init.chain):
-        memory = power * theory.chain_fisher_memory(chain.alpha, size, max_lag)
-        reach = theory.chain_gradient_reach(chain.alpha, size, max_lag)
-        return Prediction(
-            (
-                _curve("gradient_reach", "predicted", lags, reach, source, note),
-                _curve("fisher_memory", "predicted", lags, memory, source, note),
-            ),
-            exponents=np.full(size, -np.inf),
+    windows = tied.windows_of(values, number=_WINDOWS, max_lag=max_lag, burn_in=burn_in)
+    with jax.enable_x64(True):
+        try:
+            unit = tied.unit_of(
+                law,
+                input_size=cell.input_size,
+                hidden_size=size,
+                units=_UNITS,
+                key=jr.key(0),
+                dtype=jnp.float64,
+            )
+        except tied.NoTheory:
+            return Prediction()
+        found = tied.reach(
+            unit,
+            windows,
+            max_lag=max_lag,
+            burn_in=burn_in,
+            key=jr.key(0),
+            populations=_POPULATIONS,
+            with_input=False,
         )
-    if isinstance(chain, init.feedback_chain):
-        eigenvalues = theory.feedback_chain_eigenvalues(chain.alpha, chain.beta, size)
-        with np.errstate(divide="ignore"):
-            exponents = np.sort(np.log(np.abs(eigenvalues)))[::-1]
-        if np.abs(eigenvalues).max() >= 1:
-            return Prediction(exponents=exponents)
-        memory = power * theory.feedback_chain_fisher_memory(chain.alpha, chain.beta, size, max_lag)
-        return Prediction(
-            (_curve("fisher_memory", "predicted", lags, memory, source, note),), exponents
+    trusted = found.trusted_lag(size)
+    note = (
+        f"Limit of many units. With {size} it is drawn up to lag {trusted}: gradients beyond have"
+        " passed so often through one matrix that its own draw decides."
+        if trusted < max_lag
+        else "Limit of many units, which this network follows at all lags shown."
+    )
+
+    def drawn(quantity: str, value: np.ndarray, error: np.ndarray):
+        seen = np.where(lags <= trusted, np.asarray(value, float), np.nan)
+        return curve(quantity, "predicted", lags, seen, _SOURCE, note)
+
+    return Prediction(
+        (
+            drawn("gradient_reach", found.gradient_reach, found.gradient_reach_error),
+            drawn("coherent_reach", found.coherent_reach, found.coherent_reach_error),
         )
-    return Prediction()
-
-
-def _curve(
-    quantity: str, origin: Any, lags: np.ndarray, value: np.ndarray, source: str, note: str
-) -> Curve:
-    return Curve(
-        quantity=quantity,
-        panel=QUANTITIES[quantity].panel,
-        origin=origin,
-        lags=lags,
-        value=value,
-        notes=(note,),
-        source=source,
     )
