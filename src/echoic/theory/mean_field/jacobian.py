@@ -113,9 +113,12 @@ def _jacobian_moments(family, length, power, steps, weights, input_fourth):
 def _advance(state: _State, m: UpdateMoments, *, orthogonal: bool) -> _State:
     """One more factor on the left: row i becomes ``A_i row_i + noise of variance S_i k1``."""
     k1, k2, d2, b = state
-    chi, fresh = m.a2 + m.row, m.row_square * k1**2
+    chi = m.a2 + m.row
+    # The mean squares of A^2 p + S k1, in which A alone is independent of p.
     crossed = 2 * k1 * (m.a2s0 * k1 + m.a2s2 * b)
-    new_k2 = chi**2 * k2 + (m.a4 - m.a2**2) * d2 + crossed + fresh
+    new_d2 = m.a4 * d2 + crossed + m.row_square * k1**2
+    # Off the diagonal all factors are independent.
+    new_k2 = chi**2 * k2 - m.a2**2 * d2 + new_d2
     if orthogonal:
         # An orthogonal matrix leaves the identity's part of J J' as it is.
         new_k2 = new_k2 - sum(row**2 for row in m.matrices) * k1**2
@@ -124,7 +127,7 @@ def _advance(state: _State, m: UpdateMoments, *, orthogonal: bool) -> _State:
     kept = m.a2s0 * m.length + m.a2s2 * m.fourth + 2 * m.s1ay * m.length
     written = m.s0y2 + m.s2y2 * m.length
     new_b = m.a4 * b + (m.a2y2 + kept + written) * k1
-    return _State(chi * k1, new_k2, m.a4 * d2 + crossed + fresh, new_b)
+    return _State(chi * k1, new_k2, new_d2, new_b)
 
 
 def _through_inner(

@@ -14,7 +14,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PRNGKeyArray
+import jax.tree_util as jtu
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.checks import at_least, one_of
 from echoic.core.estimate import Estimate, Settings, Status
@@ -106,8 +107,8 @@ def lstm_population(
     ``kept_biases``: every unit keeps its bias, as in a real network, instead of drawing it anew
     at each step, as in the theories with closed forms.
 
-    **Returns:** `LSTMPopulation`. Standard errors come from the groups; those the bias of
-    finite populations, of order ``1 / units``, is not in them. Status NOT_CONVERGED where the second
+    **Returns:** `LSTMPopulation`. Standard errors come from the groups; the bias of a finite
+    population, of order ``1 / units``, is not in them. Status NOT_CONVERGED where the second
     moments still drift: give a longer ``burn_in``.
 
     **When it misleads:** W and V are drawn anew at each step; a real network keeps them. ``gain``
@@ -117,8 +118,8 @@ def lstm_population(
 
     **Cost:** O(groups units (burn_in + max_lag)); a second for the defaults.
 
-    **Reference:** Gilboa et al. (2019) treat the LSTM's state by sampling too; this algorithm is
-    ours.
+    **Reference:** the theory is in the spirit of Gilboa et al. (2019), arXiv:1901.08987; this
+    algorithm is ours.
 
     ??? example
         ```python
@@ -134,7 +135,9 @@ def lstm_population(
     units, groups = at_least("units", units, 1), at_least("groups", groups, 2)
     length = burn_in + max_lag
     power, cosine = _sequence("power", power, length), _sequence("cosine", cosine, length)
-    run = _run(law, power, cosine, key, burn_in, units, groups, kept_biases)
+    begin = jnp.asarray(burn_in, jnp.int32)
+    run = _run(law, power, cosine, key, begin, units, groups, kept_biases)
+    run = jtu.tree_map(lambda moments: moments[:, burn_in:], run)
     settings = Settings(
         max_lag=max_lag, burn_in=burn_in, units=units, groups=groups, kept_biases=kept_biases
     )
@@ -183,26 +186,26 @@ class _Moments(NamedTuple):
 
 
 @eqx.filter_jit
-def _run(law, power, cosine, key, burn_in, units, groups, kept_biases) -> _Moments:
-    """Moments after every step of lags 1, 2, ...; shape (groups, max_lag) each."""
+def _run(law, power, cosine, key, burn_in: Int[Array, ""], units, groups, kept_biases) -> _Moments:
+    """Moments after every step, those before lag 1 included; shape (groups, t) each."""
+    newborn = _start(units, power.dtype)
 
     def one(key):
         first_key, kept_key = jr.split(key)
         kept = _draw_kept(law, units, kept_biases, kept_key)
-        keys = jr.split(first_key, power.size)
-        state = _start(units, power.dtype)
 
         def step(state, xs):
-            return _step(law, kept, state, *xs, kept_biases=kept_biases)
+            key, power, cosine, begins = xs
+            own, both = (
+                jtu.tree_map(lambda new, old: jnp.where(begins, new, old), start, tangents)
+                for start, tangents in ((newborn.own, state.own), (newborn.both, state.both))
+            )
+            state = state._replace(own=own, both=both)
+            return _step(law, kept, state, key, power, cosine, kept_biases=kept_biases)
 
-        early, late = (
-            (keys[part], power[part], cosine[part])
-            for part in (slice(None, burn_in), slice(burn_in, None))
-        )
-        state, _ = jax.lax.scan(step, state, early)
-        fresh = _start(units, power.dtype)
-        state = state._replace(own=fresh.own, both=fresh.both)
-        return jax.lax.scan(step, state, late)[1]
+        begins = jnp.arange(power.size) == burn_in
+        xs = (jr.split(first_key, power.size), power, cosine, begins)
+        return jax.lax.scan(step, newborn, xs)[1]
 
     return jax.vmap(one)(jr.split(key, groups))
 
@@ -224,14 +227,13 @@ def _draw_kept(law: LSTM, units: int, kept_biases: bool, key) -> _Kept:
     return _Kept(tuple(draws[:3]), tuple(biases))
 
 
-def _preactivations(gate: Gate, bias: Array, state: _State, inputs: Gram, fresh: float, key):
-    """Those of both copies, shape (2, units)."""
+def _preactivations(gate: Gate, bias: Array, state: _State, inputs: Gram, fresh: float, z: Array):
+    """Those of both copies, shape (2, units), from normal numbers z of that shape."""
     spread = gate.gram(state.seen, inputs)
     aa, bb, ab = (covariance - (1 - fresh) * gate.bias_variance for covariance in spread)
     root = jnp.sqrt(aa)
     tilt = ab / jnp.where(root > 0, root, 1)
     rest = jnp.sqrt(jnp.maximum(bb - tilt**2, 0))
-    z = jr.normal(key, (2, bias.size), bias.dtype)
     return gate.bias_mean + bias[None] + jnp.stack([root * z[0], tilt * z[0] + rest * z[1]])
 
 
@@ -239,9 +241,10 @@ def _step(law: LSTM, kept: _Kept, state: _State, key, power, cosine, *, kept_bia
     """One step of all units of one group; arrays of a unit have shape (2, units)."""
     inputs, fresh = Gram.of(power, cosine), 0.0 if kept_biases else 1.0
     gates = (law.keep, law.write, law.candidate, law.output)
+    normal = jr.normal(key, (4, *state.cells.shape), state.cells.dtype)
     u_f, u_i, u_g, u_o = (
-        _preactivations(gate, bias, state, inputs, fresh, k)
-        for gate, bias, k in zip(gates, kept.biases, jr.split(key, 4), strict=True)
+        _preactivations(gate, bias, state, inputs, fresh, z)
+        for gate, bias, z in zip(gates, kept.biases, normal, strict=True)
     )
     peep_f, peep_i, peep_o = (p[None] for p in kept.peepholes)
     c = state.cells
