@@ -12,6 +12,7 @@ from echoic.theory import (
     gain_bounds,
     memory_time_constants,
     predicted_exponents,
+    weakly_coupled_exponents,
 )
 
 SIZE = 24
@@ -123,6 +124,45 @@ def test_time_constants():
     np.testing.assert_allclose(damped, -1 / math.log(0.98995), rtol=1e-9)
 
 
+@pytest.mark.parametrize("centre", [0.0, 0.01, 0.5])
+def test_weak_coupling_spreads_an_eigenvalue_over_a_disc(centre):
+    """Quantiles of |z|, z even in a disc of radius .02, against a million points of it."""
+    rng = np.random.default_rng(0)
+    points = centre + 0.02 * np.sqrt(rng.uniform(size=10**6)) * np.exp(
+        2j * np.pi * rng.uniform(size=10**6)
+    )
+    ranks = (np.arange(20) + 0.5) / 20
+    right = np.log(np.quantile(np.abs(points), ranks))[::-1]
+    found = weakly_coupled_exponents(np.full(20, centre), 0.02)
+    np.testing.assert_allclose(found, right, atol=1e-2 if centre < 0.1 else 1e-4)
+    on_a_line = np.log(np.abs(centre + 0.02 * (2 * ranks - 1)))
+    on_a_circle = np.log(np.abs(centre + 0.02 * np.exp(1j * np.pi * ranks)))
+    for wrong in (on_a_line, on_a_circle):
+        assert np.max(np.abs(np.sort(wrong)[::-1] - found)) > 5 * np.max(np.abs(right - found))
+
+
+def test_discs_of_several_eigenvalues():
+    """Each as wide as its share of the spectrum; matrices, conjugates and edge cases."""
+    mixed = weakly_coupled_exponents([0.9] * 25 + [0.5] * 75, 0.04)
+    high = weakly_coupled_exponents(np.full(25, 0.9), 0.02)  # .04 sqrt(1/4)
+    np.testing.assert_allclose(mixed[:25], high, atol=1e-12)
+    np.testing.assert_allclose(
+        mixed[25:], weakly_coupled_exponents(np.full(75, 0.5), 0.04 * math.sqrt(0.75)), atol=1e-12
+    )
+    pair = weakly_coupled_exponents(rotations(0.9, [0.7]), 0.05)
+    one = weakly_coupled_exponents([0.9], 0.05 / math.sqrt(2))
+    np.testing.assert_allclose(pair, np.repeat(one, 2), atol=1e-12)
+    np.testing.assert_allclose(
+        weakly_coupled_exponents([0.5, 0.9], 0.0), predicted_exponents([0.5, 0.9]), atol=1e-12
+    )
+    assert weakly_coupled_exponents([0.0, 0.9], 0.0)[1] == -math.inf
+    assert np.isnan(weakly_coupled_exponents([math.nan, 0.9], 0.1)).any()
+    # Inside the disc around 0 nothing is special: share r^2 / radius^2.
+    np.testing.assert_allclose(
+        np.exp(weakly_coupled_exponents(np.zeros(4), 1.0))[::-1] ** 2, [1 / 8, 3 / 8, 5 / 8, 7 / 8]
+    )
+
+
 def test_coupling_ratio():
     assert coupling_ratio([0.9, 0.8], 0.01) == pytest.approx(0.1)
     assert coupling_ratio([1.0], 0.01) == math.inf
@@ -139,6 +179,7 @@ def test_coupling_ratio():
         (lambda: exponent_bounds([0.9], -1.0), "strength must be at least 0"),
         (lambda: exponent_bounds([0.9], math.nan), "strength must be at least 0"),
         (lambda: gain_bounds([0.9], 0.1, -1), "max_lag"),
+        (lambda: weakly_coupled_exponents([0.9], -0.1), "coupling must be at least 0"),
     ],
 )
 def test_wrong_calls(call, message):

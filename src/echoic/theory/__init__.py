@@ -40,6 +40,7 @@ from echoic.theory.linear_kernel_training import (
     minimum_norm_response,
     parametrisation_warnings,
 )
+from echoic.theory.regimes import CostGrowth, GrowthLaw, cost_growth, growth_law, longest_horizon
 from echoic.theory.residual import (
     coupling_ratio,
     coupling_strength,
@@ -73,7 +74,9 @@ from echoic.theory.weight_law import WeightLaw, identify_weight_law
 
 __all__ = [
     "Certificate",
+    "CostGrowth",
     "ExponentSpectrum",
+    "GrowthLaw",
     "Rotation",
     "ScaledConvolution",
     "TransitionChoice",
@@ -89,6 +92,7 @@ __all__ = [
     "clip_spectral",
     "clip_stable_lstm",
     "contracting_scale",
+    "cost_growth",
     "coupling_ratio",
     "coupling_strength",
     "delay_line_fisher_memory",
@@ -103,6 +107,7 @@ __all__ = [
     "feedback_chain_eigenvalues",
     "feedback_chain_fisher_memory",
     "gain_bounds",
+    "growth_law",
     "gru_certificate",
     "identify_weight_law",
     "impulse_response_variance",
@@ -112,6 +117,7 @@ __all__ = [
     "learning_speed",
     "learning_time",
     "linear_network_recall",
+    "longest_horizon",
     "lstm_certificate",
     "matched_angles",
     "mean_exponent",

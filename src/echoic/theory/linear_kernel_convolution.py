@@ -27,9 +27,8 @@ class ScaledConvolution(eqx.Module):
     **Arguments**
 
     - ``weights``: rho_j of shape (lags,), or a number for all lags; at least 0.
-    - ``response``: the impulse response L_j(0) to start from, (lags,) or (lags, p, m), or a shape:
-      ``(lags, p, m)`` starts at 0.
-    - ``dtype``: that of theta; float32 by default, unless ``response`` has one.
+    - ``response``: the impulse response L_j(0) to start from, (lags,) or (lags, p, m).
+    - ``dtype``: that of theta; by default that of ``response``, if it is floating.
 
     The scale is not trained: [`trainable_filter`][echoic.trainable_filter] leaves it out.
 
@@ -55,21 +54,15 @@ class ScaledConvolution(eqx.Module):
 
     fixed: ClassVar[tuple[str, ...]] = ("scale",)
 
-    def __init__(
-        self,
-        weights: ArrayLike | float,
-        response: ArrayLike | tuple[int, int, int],
-        dtype: Any = None,
-    ):
-        start = np.zeros(response) if isinstance(response, tuple) else np.asarray(response)
+    def __init__(self, weights: ArrayLike | float, response: ArrayLike, dtype: Any = None):
+        start = np.asarray(response)
         start = start[:, None, None] if start.ndim == 1 else start
         if start.ndim != 3 or start.shape[0] == 0:
             raise ValueError(
                 f"response must have shape (lags,) or (lags, p, m), got {start.shape}."
             )
         if dtype is None:
-            told = not isinstance(response, tuple) and np.issubdtype(start.dtype, np.floating)
-            dtype = start.dtype if told else np.float32
+            dtype = start.dtype if np.issubdtype(start.dtype, np.floating) else np.float32
         scale = np.sqrt(_weights(weights, len(start)))
         stuck = np.any(start[scale == 0] != 0, axis=(1, 2))
         if np.any(stuck):

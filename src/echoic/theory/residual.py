@@ -45,6 +45,76 @@ def predicted_exponents(residual: ArrayLike) -> np.ndarray:
         return np.sort(np.log(np.abs(_eigenvalues(residual))))[::-1]
 
 
+def weakly_coupled_exponents(residual: ArrayLike, coupling: float) -> np.ndarray:
+    """Lyapunov exponents at rest of a residual with weak random coupling, largest first.
+
+    **Definition.** Logarithms of the moduli of the eigenvalues of ``R + gamma G``, R normal, G
+    with independent entries of variance 1/n: the Jacobian at the origin of an Elman network
+    ``h' = tanh((R + gamma G) h)`` (``init.weakly_coupled``) and of a residual network with
+    ``W = G``. Around an eigenvalue of R that fills the share s of its spectrum, those of the sum
+    fill a disc of radius ``gamma sqrt(s)`` evenly (circular law, for n large and discs that stay
+    apart). Given back are the quantiles ``(j + 1/2) / (s n)`` of the modulus in each disc.
+
+    **Arguments:** ``residual`` as above; ``coupling`` gamma >= 0.
+
+    **Returns:** shape (n,).
+
+    **When it misleads.** Where the largest is above 0 the origin does not hold the state, which
+    grows until tanh saturates: no exponent then stays above 0 for long. Inputs saturate too, and
+    push all exponents down: unless the input weights are small they, not R, set the memory.
+
+    **Reference.** The initialisation is a reconstruction after Dubinin & Effenberger 2024; the
+    formula is derived here from the circular law.
+
+    ```python
+    >>> import numpy as np
+    >>> from echoic.theory import weakly_coupled_exponents
+    >>> found = weakly_coupled_exponents(0.9 * np.ones(100), 0.01)
+    >>> bool(np.log(0.905) < found[0] < np.log(0.91)), bool(abs(found.mean() - np.log(0.9)) < 1e-4)
+    (True, True)
+
+    ```
+    """
+    if not 0 <= coupling < math.inf:
+        raise ValueError(f"coupling must be at least 0 and finite, got {coupling}.")
+    moduli: list[float] = []
+    rest = np.asarray(_eigenvalues(residual), complex)
+    size = len(rest)
+    while len(rest):
+        near = np.abs(rest - rest[0]) <= 1e-9
+        count = max(int(np.sum(near)), 1)  # a NaN is near nothing
+        radius = coupling * math.sqrt(count / size)
+        moduli.extend(_disc_quantiles(abs(rest[0]), radius, count))
+        near[0] = True
+        rest = rest[~near]
+    with np.errstate(divide="ignore"):
+        return np.sort(np.log(moduli))[::-1]
+
+
+def _disc_quantiles(centre: float, radius: float, count: int) -> np.ndarray:
+    """Quantiles of ``|z|``, z even in a disc at distance ``centre`` from the origin."""
+    if radius == 0 or math.isnan(centre + radius):
+        return np.full(count, centre + radius)
+
+    def share(modulus: np.ndarray) -> np.ndarray:
+        """Of the disc within ``modulus`` of the origin: the area of a lens."""
+        if centre == 0:
+            return (modulus / radius) ** 2
+        square, own = modulus**2, radius**2
+        inner = np.clip((centre**2 + square - own) / (2 * centre * modulus), -1, 1)
+        outer = np.clip((centre**2 + own - square) / (2 * centre * radius), -1, 1)
+        kite = np.sqrt(np.maximum(own * (1 - outer**2), 0)) * centre
+        return (square * np.arccos(inner) + own * np.arccos(outer) - kite) / (np.pi * own)
+
+    wanted = (np.arange(count) + 0.5) / count
+    low, high = np.full(count, max(centre - radius, 0.0)), np.full(count, centre + radius)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = share(middle) < wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return (low + high) / 2
+
+
 def exponent_bounds(residual: ArrayLike, strength: float) -> tuple[float, float]:
     """Between which values every Lyapunov exponent lies, at every finite time and for any input.
 
