@@ -1,6 +1,6 @@
 """The hidden chain: whether units that peak one after another also drive one another."""
 
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def chain_motif(
     direction: Any = None,
     pulse: float = 1.0,
     steps: int = 100,
-    activity: Literal["deviation", "absolute"] = "deviation",
+    activity: str = "deviation",
     max_difference: int = 50,
     permutations: int = 999,
     state: State = None,
@@ -50,7 +50,8 @@ def chain_motif(
     - ``direction``: shape (m,), the channels' share in the pulse; all alike by default, of unit
       length. ``pulse``: its size.
     - ``steps``: silent steps after the pulse.
-    - ``activity``: the absolute deviation from a run without the pulse, or the plain absolute value
+    - ``activity``: ``"deviation"``, the absolute deviation from a run without the pulse, or
+      ``"absolute"``, the plain absolute value,
       of what the network's readout sees of each unit.
     - ``max_difference``: D, n - 1 at most.
     - ``permutations``: random orders that the true one is compared with.
