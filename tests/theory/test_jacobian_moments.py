@@ -127,11 +127,10 @@ def predicted(name, **options):
 @pytest.mark.parametrize(
     "name",
     [
-        "vanilla",
         "full_peephole",
         *(
             pytest.param(name, marks=pytest.mark.slow)
-            for name in ("minimal", "reset_before", "reset_after")
+            for name in ("vanilla", "minimal", "reset_before", "reset_after")
         ),
     ],
 )
@@ -311,6 +310,7 @@ def test_isometry_of_the_minimal_network_along_the_critical_curve():
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.slow
 def test_isometry_of_the_plain_network_needs_orthogonal_matrices():
     for drive, deviation, q, orthogonal in (
         (0.01, 1.03253, 0.0347, 0.0071),

@@ -70,8 +70,9 @@ def jacobian_moments(
     **Raises:** ValueError for a family without moments; [`lstm_population`][] gives the mean for
     LSTMs whose gates see h.
 
-    **When it misleads:** a real network keeps its weights, and its products then have larger
-    variance at long lags. In the minimal network and at large gains few units carry most of the
+    **When it misleads:** a real network keeps its weights. In gated ones, what passes through W at
+    different times then adds up in amplitude, not in power, and mean and variance decay more
+    slowly after the first few steps. In the minimal network and at large gains few units carry most of the
     variance: samples of a thousand units scatter by a tenth.
 
     **Reference:** the method is that of Chen, Pennington & Schoenholz (2018) and Gilboa et al.
