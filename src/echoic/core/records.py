@@ -101,7 +101,7 @@ class PhaseMap:
     **Fields**
 
     - ``reach``: the predicted horizon in steps at each point, shape (vertical, horizontal); inf
-      where the gain does not fall, NaN where nothing is predicted.
+      where the gain does not fall, NaN where it is rugged or nothing is predicted.
     - ``wanted``: the horizon asked for, drawn as a contour.
     - ``here``: the network's own place, (horizontal, vertical); None for a bare diagram.
     - ``there``: that of the nearest prescription, which the arrow points to, and its name.

@@ -1,13 +1,12 @@
 """What theory says about a network before it is measured.
 
 A prediction speaks of the law that the weights were drawn from and of the input, never of the
-measured run; but for the noise variance, which is a setting of the Fisher memory. For weights that
-nobody drew from a known law there is none. The residual network is the exception: its bounds hold
-for any weights.
+measured run; but for the noise variance, which is a setting of the Fisher memory. Weights that
+nobody drew from a known law are asked whether they pass for random ones; if not, no theory applies.
+The bounds of residual networks hold for any weights.
 """
 
 import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -15,10 +14,10 @@ from echoic import cells
 from echoic.core.cell import AbstractCell
 from echoic.prediction.closed import delay_line, learning_speed, residual
 from echoic.prediction.prediction import Prediction, curve
+from echoic.prediction.unit import POPULATIONS, unit_of
 from echoic.theory import tied
 
-# Four populations of 64 units, four windows: gates and minimal networks come out within 2 %.
-_UNITS, _POPULATIONS, _WINDOWS = 256, 4, 4
+_WINDOWS = 4
 _SOURCE = (
     "Dynamical mean-field theory of tied weights (after Sompolinsky, Crisanti & Sommers 1988;"
     " Chen, Pennington & Schoenholz 2018), along the input itself"
@@ -54,29 +53,19 @@ def wide_limit(
     The curves end (NaN) where a network of this size no longer follows the limit.
     """
     max_lag, size = int(lags[-1]), cell.hidden_size
-    law = cell.hyperparameters()
-    if law is None:
-        return Prediction()
     windows = tied.windows_of(values, number=_WINDOWS, max_lag=max_lag, burn_in=burn_in)
     with jax.enable_x64(True):
         try:
-            unit = tied.unit_of(
-                law,
-                input_size=cell.input_size,
-                hidden_size=size,
-                units=_UNITS,
-                key=jr.key(0),
-                dtype=jnp.float64,
-            )
+            known = unit_of(cell)
         except tied.NoTheory:
             return Prediction()
         found = tied.reach(
-            unit,
+            known.unit,
             windows,
             max_lag=max_lag,
             burn_in=burn_in,
             key=jr.key(0),
-            populations=_POPULATIONS,
+            populations=POPULATIONS,
             with_input=False,
         )
     trusted = found.trusted_lag(size)
@@ -89,7 +78,7 @@ def wide_limit(
 
     def drawn(quantity: str, value: np.ndarray, error: np.ndarray):
         seen = np.where(lags <= trusted, np.asarray(value, float), np.nan)
-        return curve(quantity, "predicted", lags, seen, _SOURCE, note)
+        return curve(quantity, "predicted", lags, seen, _SOURCE, known.note, note)
 
     return Prediction(
         (
