@@ -127,7 +127,8 @@ def prescribe(
 ) -> Prescription:
     """A prescription from its predicted curves at the lags of ``wanted``.
 
-    ``value`` is the target's curve, ``gradient`` the gradient reach, from which noise gain
+    ``value`` is the target's curve (a short signal may end it before the last lag), ``gradient``
+    the gradient reach, from which noise gain
     (``sum_k G(k)^2``, since G(k)^2 n is the squared Frobenius norm of dh_t/dh_{t-k}) and smoothness
     follow.
     """
@@ -137,7 +138,7 @@ def prescribe(
         quantity=target,
         panel=QUANTITIES[target].panel,
         origin="predicted",
-        lags=wanted.lags,
+        lags=wanted.lags[: len(value)],
         value=value,
         horizon=horizon_of(value, None, threshold, relative=True, grows=is_gain),
         notes=notes,

@@ -21,6 +21,6 @@ def _order(prescription: Prescription) -> tuple[bool, float, float, float]:
     return (
         not prescription.feasible,
         -round(min(share, 1.0), 1),
-        round(math.log(noise)) if math.isfinite(noise) and noise > 0 else math.inf,
+        float(round(math.log(noise))) if math.isfinite(noise) and noise > 0 else math.inf,
         abs(prescription.log_gain),
     )

@@ -115,15 +115,16 @@ def trial(
     - ``prescription``: from [`design`][echoic.design].
     - ``inputs``, ``scale``, ``thresholds``: those it was designed for.
     - ``key``: draws networks, windows and probes.
-    - ``seeds``: networks. ``starts``, ``probes``: as in
+    - ``seeds``: networks; delay lines, of which no weight is random, differ in their windows only.
+      ``starts``, ``probes``: as in
       [`coherent_reach`][echoic.coherent_reach].
 
     **Returns:** a `Trial`.
 
     **Raises:** ValueError for inputs that cannot be measured or have another number of channels.
 
-    **When it misleads:** a coherent reach below ``G / sqrt(starts)`` is lost in its own error, which
-    shortens the measured horizon of networks whose gradient depends on the input.
+    **When it misleads:** a coherent reach below ``G / sqrt(starts)`` is lost in its own error,
+    which shortens the measured horizon of networks whose gradient depends on the input.
 
     **Cost:** that of a gradient reach, or of a Fisher memory, for each network.
 
@@ -194,7 +195,7 @@ def _fisher(
             statistics.values,
             max_lag=max_lag,
             burn_in=burn_in,
-            windows=2,
+            windows=1,
             end_times=8,
             key=key,
             throw=False,

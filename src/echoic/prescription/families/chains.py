@@ -76,7 +76,8 @@ def _solve(wanted: Wanted, memory: Memory) -> _Found:
 def _by_length(wanted: Wanted, memory: Memory) -> _Found:
     """A line that amplifies enough for its memory to settle, and ends at the horizon."""
     horizon, level, high = wanted.horizon, wanted.thresholds.fisher, wanted.hidden_size
-    forward = _gain_for(wanted, memory, min(horizon, high) / 2, PLATEAU * level)
+    last = min(horizon, high - wanted.statistics.input_size)  # no channel has reached the end yet
+    forward = _gain_for(wanted, memory, float(max(last, 1)), PLATEAU * level)
 
     def reach(size: int) -> int:
         curve = memory(forward, size)

@@ -12,9 +12,9 @@ from scipy.special import ive
 
 from echoic import init
 from echoic.prescription.families.gaussian_matrices import (
-    WORST_SPREAD,
     reachable_lag,
     typical_powers,
+    worst_spread,
 )
 from echoic.prescription.families.small_signal import input_law, largest_gain, mean_slope
 from echoic.prescription.prescription import Prescription, Wanted, prescribe
@@ -89,11 +89,13 @@ def weakly_coupled(wanted: Wanted) -> Prescription:
 def gaussian(wanted: Wanted) -> Prescription:
     """Independent Gaussian entries: the memory runs through one random matrix, k times."""
     size, horizon, lags = wanted.hidden_size, wanted.horizon, wanted.lags
+    threshold = wanted.thresholds.gain
     _, spread = typical_powers(size, horizon)
-    feasible = bool(spread[horizon] <= WORST_SPREAD)
-    reach = horizon if feasible else reachable_lag(size, horizon)
+    feasible = bool(spread[horizon] <= worst_spread(threshold))
+    reach = horizon if feasible else reachable_lag(size, horizon, threshold)
     typical, _ = typical_powers(size, int(lags[-1]))
-    log_decay = (math.log(wanted.thresholds.gain) - typical[reach]) / (reach + 0.5)
+    scatter = -spread[horizon] / math.log(threshold)
+    log_decay = (math.log(threshold) - typical[reach]) / (reach + 0.5)
     statistics = wanted.statistics
     short = min(math.exp(log_decay), 0.99)
     # Slow inputs meet modes near 1; twice the power of a white input's trace is their share.
@@ -103,7 +105,7 @@ def gaussian(wanted: Wanted) -> Prescription:
     if feasible:
         why = (
             f"Gaussian weights of spread {math.exp(log_decay) / slope:.5g}; one draw differs from"
-            f" another by {spread[horizon] / 3:.0%} in its horizon"
+            f" another by {scatter:.0%} in its horizon"
         )
     else:
         why = (

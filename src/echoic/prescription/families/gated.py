@@ -144,13 +144,13 @@ def _windows(wanted: Wanted) -> tuple[np.ndarray, int, int]:
 def _end(curve: np.ndarray, threshold: float) -> float:
     """The lag, with a fraction, at which a curve falls below its threshold; guessed beyond it."""
     with np.errstate(divide="ignore"):
-        height = np.log(curve / curve[0]) - math.log(threshold)
+        height = np.log(np.asarray(curve, float) / curve[0]) - math.log(threshold)
     standing = np.flatnonzero(height >= 0)
     last = int(standing[-1]) if standing.size else 0
     if last + 1 < len(curve):
         drop = height[last] - height[last + 1]
-        return last + (height[last] / drop if np.isfinite(drop) and drop > 0 else 0.5)
-    fallen = -math.log(threshold) - height[last]
+        return float(last + (height[last] / drop if np.isfinite(drop) and drop > 0 else 0.5))
+    fallen = float(-math.log(threshold) - height[last])
     return last * -math.log(threshold) / max(fallen, 0.1)
 
 

@@ -8,9 +8,14 @@ import numpy as np
 DRAWS, PROBES, LARGEST = 32, 16, 512
 FURTHEST = 8.0  # lags in units of sqrt(n) that are sampled; both numbers grow in proportion beyond
 
-# 9 draws in 10 within a factor 1.5 of the horizon: 1.645 standard deviations of the log horizon.
-# A gain that falls to e^-3 has a logarithm of slope -3 in the log of the lag.
-WORST_SPREAD = 3 * math.log(1.5) / 1.645
+
+def worst_spread(threshold: float) -> float:
+    """The spread of a log gain at the horizon up to which nine draws in ten keep a factor 1.5.
+
+    That is 1.645 standard deviations of the log horizon; a gain that falls to the threshold has a
+    logarithm of slope ``log threshold`` in the log of the lag.
+    """
+    return -math.log(threshold) * math.log(1.5) / 1.645
 
 
 def typical_powers(size: int, max_lag: int) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +57,7 @@ def _sampled(size: int) -> tuple[np.ndarray, np.ndarray]:
     return logs.mean(0), logs.std(0)
 
 
-def reachable_lag(size: int, largest: int) -> int:
+def reachable_lag(size: int, largest: int, threshold: float) -> int:
     """The largest lag, up to ``largest``, that nine draws in ten reach within a factor 1.5."""
     _, spread = typical_powers(size, largest)
-    return int(np.flatnonzero(spread <= WORST_SPREAD)[-1])
+    return int(np.flatnonzero(spread <= worst_spread(threshold))[-1])

@@ -6,9 +6,9 @@ import numpy as np
 
 from echoic import init, theory
 from echoic.prescription.families.gaussian_matrices import (
-    WORST_SPREAD,
     reachable_lag,
     typical_powers,
+    worst_spread,
 )
 from echoic.prescription.prescription import Prescription, Wanted, prescribe
 from echoic.prescription.recipe import Recipe
@@ -36,17 +36,19 @@ def orthogonal(wanted: Wanted) -> Prescription:
 def gaussian(wanted: Wanted) -> Prescription:
     """Gaussian W: the variance that brings the typical gain to the threshold at the horizon."""
     size, horizon, lags = wanted.hidden_size, wanted.horizon, wanted.lags
+    threshold = wanted.thresholds.gain
     _, spread = typical_powers(size, horizon)
-    feasible = bool(spread[horizon] <= WORST_SPREAD)
-    reach = horizon if feasible else reachable_lag(size, horizon)
+    feasible = bool(spread[horizon] <= worst_spread(threshold))
+    reach = horizon if feasible else reachable_lag(size, horizon, threshold)
     typical, _ = typical_powers(size, int(lags[-1]))
-    log_decay = (math.log(wanted.thresholds.gain) - typical[reach]) / (reach + 0.5)
+    scatter = -spread[horizon] / math.log(threshold)
+    log_decay = (math.log(threshold) - typical[reach]) / (reach + 0.5)
     sigma = float(f"{math.exp(log_decay):.9g}")
     speed = theory.learning_speed(sigma**2, horizon)[horizon]
     if feasible:
         reason = (
             f"A transition variance of {sigma**2:.5g}; lag {horizon} is learnt at {speed:.2g} of"
-            f" the speed of lag 0, and one draw differs from another by {spread[horizon] / 3:.0%}"
+            f" the speed of lag 0, and one draw differs from another by {scatter:.0%}"
             " in its horizon."
         )
     else:
