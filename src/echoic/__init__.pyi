@@ -25,6 +25,8 @@ from .measure.jacobian import jacobian_singular_values
 from .measure.lyapunov import lyapunov_spectrum
 from .measure.reach import coherent_reach, gradient_reach, input_reach
 from .measure.recall import linear_recall, raw_recall
+from .prescription.design import design
+from .prescription.prescription import Prescription
 
 __version__: str
 
@@ -33,6 +35,7 @@ __all__ = [
     "Estimate",
     "Network",
     "PointwiseCell",
+    "Prescription",
     "Report",
     "Rollout",
     "Status",
@@ -43,6 +46,7 @@ __all__ = [
     "coherent_reach",
     "compare",
     "data",
+    "design",
     "diagnosis",
     "fisher_memory",
     "gradient_reach",
