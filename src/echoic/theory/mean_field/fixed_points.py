@@ -209,26 +209,36 @@ def length_from(family, power, mean, start) -> Array:
     def excess(q):
         return family.length_map(q, power, mean) - q
 
-    bound = 1.01 * family.length_bound(power)
-    shrinks = excess(start) <= 0
-    t = jnp.linspace(0, 1, _COARSE, dtype=bound.dtype)
-    down = start * _SMALLEST**t
-    up = start * (jnp.maximum(bound, 1.02 * start) / start) ** t
-    ladder = jnp.where(shrinks, down.at[-1].set(0), up)
-    values = jax.lax.map(excess, ladder)
-    # The first step past the fixed point; at the start itself counts as there.
-    past = jnp.where(shrinks, values > 0, values < 0)
-    step = jnp.argmax(past)
-    root = bracketed(excess, ladder[jnp.maximum(step - 1, 0)], ladder[step])
-    silent = jnp.where(shrinks & (values[-1] == 0), jnp.zeros_like(root), jnp.nan)
-    root = jnp.where(jnp.any(past), root, silent)
-    root = jnp.where(values[0] == 0, start, root)
+    start = jax.lax.stop_gradient(start)
+    at_start = jax.lax.stop_gradient(excess(start))
+    shrinks = at_start <= 0
+    top = jax.lax.stop_gradient(jnp.maximum(1.01 * family.length_bound(power), 1.02 * start))
+    factor = jnp.where(shrinks, _SMALLEST, top / start) ** (1 / _COARSE)
+
+    def going(carry):
+        _, _, value, count = carry
+        return (jnp.sign(value) == jnp.sign(at_start)) & (count < _COARSE)
+
+    def walk(carry):
+        _, q, _, count = carry
+        further = q * factor
+        return q, further, jax.lax.stop_gradient(excess(further)), count + 1
+
+    before, after, value, _ = jax.lax.while_loop(going, walk, (start, start, at_start, 0))
+    crossed = (jnp.sign(value) != jnp.sign(at_start)) & (value == value)
+    root = bracketed(excess, before, after)
+    # Nothing on the way down: silence, if it is a fixed point.
+    silent = shrinks & (excess(jnp.zeros_like(start)) == 0)
+    root = jnp.where(crossed, root, jnp.where(silent, 0, jnp.nan))
+    root = jnp.where(at_start == 0, start, root)
     return implicit(excess, root)
 
 
 def _cosine(family, length, power, cosine, mean) -> Array:
     """The fixed point of the cosine map that is reached from 0."""
-    frozen = jax.lax.stop_gradient((family, length, power, cosine, mean))
+    arguments = (family, length, power, cosine, mean)
+    arrays, rest = eqx.partition(arguments, eqx.is_inexact_array)
+    frozen = eqx.combine(jax.lax.stop_gradient(arrays), rest)
     advance = frozen[0].cosine_map(*frozen[1:])
     eps = jnp.finfo(length.dtype).eps
 

@@ -97,8 +97,8 @@ def _settle_all(flat, rest) -> FixedPoint:
 def edge_of_chaos(
     build: Callable[[Array], AbstractFamily],
     power: Scalar,
-    lower: float,
-    upper: float,
+    lower: Scalar,
+    upper: Scalar,
     *,
     cosine: Scalar | None = None,
     mean: Scalar = 0.0,
@@ -183,9 +183,12 @@ def critical_minimal(
 
         ```
     """
-    mu, q, power = _broadcast(bias_mean, variance, power)
-    kept, taken, lost, slope = _gate_moments(mu, q, rule)
-    del kept
+    return _critical_minimal(*_broadcast(bias_mean, variance, power), rule)
+
+
+@eqx.filter_jit
+def _critical_minimal(mu: Array, q: Array, power: Array, rule: Rule) -> Critical:
+    taken, lost, slope = _gate_moments(mu, q, rule)
     length = power * taken / lost
     recurrent = lost / ((length + power) * slope)
     inputs = (q - recurrent * length) / power
@@ -211,19 +214,21 @@ def smallest_critical_variance(
 
         ```
     """
-
-    def excess(q, mu):
-        _, taken, lost, slope = _gate_moments(mu, q, rule)
-        return q - lost / (lost + taken) * taken / slope
-
-    @eqx.filter_jit
-    def solve(mu):
-        largest = jnp.asarray(4 * rule.largest_variance, mu.dtype)
-        root = bracketed(lambda q: excess(q, mu), jnp.full_like(mu, 0.1), largest)
-        return implicit(lambda q: excess(q, mu), root)
-
     mu = number(bias_mean)
-    return jax.vmap(solve)(mu.reshape(-1)).reshape(mu.shape)
+    return _smallest_variances(mu.reshape(-1), rule).reshape(mu.shape)
+
+
+@eqx.filter_jit
+def _smallest_variances(mu: Float[Array, "k"], rule: Rule) -> Float[Array, "k"]:
+    def solve(mu):
+        def excess(q):
+            taken, lost, slope = _gate_moments(mu, q, rule)
+            return q - lost / (lost + taken) * taken / slope
+
+        largest = jnp.asarray(4 * rule.largest_variance, mu.dtype)
+        return implicit(excess, bracketed(excess, jnp.full_like(mu, 0.1), largest))
+
+    return jax.vmap(solve)(mu)
 
 
 def critical_vanilla(
@@ -256,21 +261,24 @@ def critical_vanilla(
         ```
     """
     nu2, power, rho2 = _broadcast(input_variance, power, bias_variance)
+    found = _critical_vanilla(nu2.reshape(-1), (nu2 * power + rho2).reshape(-1), rule)
+    return jtu.tree_map(lambda leaf: leaf.reshape(nu2.shape), found)
 
-    def excess(q, drive):
-        square = expectation(lambda e: jnp.tanh(e) ** 2, 0.0, q, rule)
-        return square / _slope_square(q, rule) + drive - q
 
-    @eqx.filter_jit
+@eqx.filter_jit
+def _critical_vanilla(nu2: Float[Array, "k"], drive: Float[Array, "k"], rule: Rule) -> Critical:
     def solve(drive):
-        # q* rises with the drive, from (3 drive / 4)^(1/3).
-        low = 0.5 * (0.75 * drive) ** (1 / 3)
-        high = jnp.asarray(rule.largest_variance, drive.dtype)
-        root = bracketed(lambda q: excess(q, drive), jnp.minimum(low, drive), high)
-        return jnp.where(drive == 0, 0, implicit(lambda q: excess(q, drive), root))
+        def excess(q):
+            square = expectation(lambda e: jnp.tanh(e) ** 2, 0.0, q, rule)
+            return square / _slope_square(q, rule) + drive - q
 
-    drive = nu2 * power + rho2
-    q = jax.vmap(solve)(drive.reshape(-1)).reshape(drive.shape)
+        # q* rises with the drive, from (3 drive / 4)^(1/3).
+        low = jnp.minimum(0.5 * (0.75 * drive) ** (1 / 3), drive)
+        high = jnp.asarray(rule.largest_variance, drive.dtype)
+        root = implicit(excess, bracketed(excess, low, high))
+        return jnp.where(drive == 0, 0, root)
+
+    q = jax.vmap(solve)(drive)
     length = expectation(lambda e: jnp.tanh(e) ** 2, 0.0, q, rule)
     return Critical(1 / _slope_square(q, rule), nu2, length, q, jnp.ones_like(q, bool))
 
@@ -280,18 +288,17 @@ def _slope_square(q: Array, rule: Rule) -> Array:
     return expectation(lambda e: slope(e) ** 2, 0.0, q, rule)
 
 
-def _gate_moments(mu: Array, q: Array, rule: Rule) -> tuple[Array, Array, Array, Array]:
-    """``E[u^2]``, ``E[(1-u)^2]``, ``1 - E[u^2]`` and ``E[u'^2]``."""
+def _gate_moments(mu: Array, q: Array, rule: Rule) -> tuple[Array, Array, Array]:
+    """``E[(1-u)^2]``, ``1 - E[u^2]`` and ``E[u'^2]``."""
 
     def average(function):
         return expectation(function, mu, q, rule)
 
     keep = jax.nn.sigmoid
     slope = derivative(keep)
-    kept = average(lambda e: keep(e) ** 2)
     taken = average(lambda e: keep(-e) ** 2)
     lost = average(lambda e: keep(-e) * (1 + keep(e)))  # has digits left at large biases
-    return kept, taken, lost, average(lambda e: slope(e) ** 2)
+    return taken, lost, average(lambda e: slope(e) ** 2)
 
 
 def _broadcast(*values: Scalar) -> tuple[Array, ...]:
