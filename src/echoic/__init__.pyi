@@ -20,11 +20,24 @@ from .core.rollout import Rollout, rollout
 from .diagnosis.checkup import checkup
 from .diagnosis.compare import compare
 from .diagnosis.report import Report
+from .measure.basins import basin_fractions
+from .measure.chain_motif import chain_motif
+from .measure.effective_radius import effective_spectral_radius
 from .measure.fisher import fisher_memory
+from .measure.fisher_bound import fisher_bound
+from .measure.fisher_spatial import fisher_capacity
+from .measure.fixed_points import fixed_points
 from .measure.jacobian import jacobian_singular_values
 from .measure.lyapunov import lyapunov_spectrum
+from .measure.noisy_recall import noisy_recall
+from .measure.nonnormality import henrici_departure, nonnormality
+from .measure.numerical_range import numerical_radius
+from .measure.orbits import orbit_diagram
+from .measure.pseudospectrum import kreiss_constant, pseudospectrum
 from .measure.reach import coherent_reach, gradient_reach, input_reach
 from .measure.recall import linear_recall, raw_recall
+from .measure.schur import schur_profile
+from .measure.transient import transient_growth
 from .prescription.design import design
 from .prescription.prescription import Prescription
 
@@ -41,29 +54,44 @@ __all__ = [
     "Status",
     "Thresholds",
     "UntrustedError",
+    "basin_fractions",
     "cells",
+    "chain_motif",
     "checkup",
     "coherent_reach",
     "compare",
     "data",
     "design",
     "diagnosis",
+    "effective_spectral_radius",
+    "fisher_bound",
+    "fisher_capacity",
     "fisher_memory",
+    "fixed_points",
     "gradient_reach",
+    "henrici_departure",
     "init",
     "input_reach",
     "jacobian_singular_values",
+    "kreiss_constant",
     "linear_recall",
     "load",
     "lyapunov_spectrum",
     "measure",
+    "noisy_recall",
+    "nonnormality",
+    "numerical_radius",
+    "orbit_diagram",
     "prediction",
     "prescription",
+    "pseudospectrum",
     "raw_recall",
     "reports",
     "rollout",
     "save",
+    "schur_profile",
     "testing",
     "theory",
     "trainable_filter",
+    "transient_growth",
 ]
