@@ -21,8 +21,9 @@ class Grams(NamedTuple):
     """Products of responses of replicas a and b, lags first: ``exp(2 shift)`` times each.
 
     ``direct`` stayed on the unit where it began, ``passed`` went through the fields at least once,
-    ``hops`` is ``passed`` weighted by how often. ``variance`` is that of the squared response
-    over units. ``input`` is the response to the newest input.
+    ``hops`` is ``passed`` weighted by how often. ``variance`` is that over units of the squared
+    response, ``coherent_variance`` that of the mean product of different replicas. ``input`` is the
+    response to the newest input.
     """
 
     shift: Float[Array, "k"]
@@ -30,6 +31,7 @@ class Grams(NamedTuple):
     passed: Float[Array, "k b b"]
     hops: Float[Array, "k"]
     variance: Float[Array, "k"]
+    coherent_variance: Float[Array, "k"]
     input_shift: Float[Array, "k"] | None
     input: Float[Array, "k b b"] | None
 
@@ -136,12 +138,12 @@ def run(
             entered, log_entered = _rescale(entered, log_entered, entered)
             gram = _gram(entered) / entered.shape[1]
         states, columns, entered = push(unit, mixtures, states, columns, entered, xs)
-        return (states, columns, entered, log, log_entered), (log, *grams, log_entered, gram)
+        return (states, columns, entered, log, log_entered), (log, grams, log_entered, gram)
 
     zero = jnp.zeros((), states.dtype)
     carry = (states, columns, entered, zero, None if entered is None else zero)
-    _, collected = jax.lax.scan(advance, carry, inputs)
-    return Grams(*collected)
+    _, (log, grams, log_entered, gram) = jax.lax.scan(advance, carry, inputs)
+    return Grams(log, *grams, log_entered, gram)
 
 
 def _rescale(tree: Any, log: Array, *measured: Array) -> tuple[Any, Array]:
@@ -156,15 +158,25 @@ def _gram(columns: Float[Array, "b p d n"]) -> Float[Array, "b b"]:
     return flat @ flat.T / columns.shape[-1]
 
 
-def _products(columns: Columns) -> tuple[Array, Array, Array, Array]:
+def _products(columns: Columns) -> tuple[Array, Array, Array, Array, Array]:
     numbers, probes = columns.seeds.shape[2], columns.own.shape[1]
     passed = columns.total - columns.own
     passes = columns.slope.shape[1]
     hops = jnp.mean(jnp.sum(passed[:, :passes] * columns.slope, axis=(1, 2))) / (passes * numbers)
-    units = jnp.sum(columns.seeds**2, axis=(1, 2)) + jnp.sum(passed**2, axis=(1, 2)) / probes
-    variance = jnp.var(jnp.mean(units, axis=0)) / numbers**2
+    own, pairs = _over_units(columns.seeds)
+    through, through_pairs = _over_units(passed)
+    variance = jnp.var(own + through / probes) / numbers**2
+    coherent = jnp.var(pairs + through_pairs / probes) / numbers**2
     direct, passed = _gram(columns.seeds) / numbers, _gram(passed) / (probes * numbers)
-    return direct, passed, hops, variance
+    return direct, passed, hops, variance, coherent
+
+
+def _over_units(columns: Float[Array, "b p d n"]) -> tuple[Float[Array, "n"], Float[Array, "n"]]:
+    """Each unit's squared response, averaged over replicas and over pairs of different ones."""
+    replicas = columns.shape[0]
+    squares = jnp.sum(columns**2, axis=(0, 1, 2))
+    whole = jnp.sum(jnp.sum(columns, axis=0) ** 2, axis=(0, 1))
+    return squares / replicas, (whole - squares) / max(replicas * (replicas - 1), 1)
 
 
 def run_memoryless(
@@ -206,7 +218,7 @@ def run_memoryless(
     power = jnp.mean(jnp.diagonal(gram, axis1=1, axis2=2), axis=1)
     hops = lags.astype(dtype) * power
     nothing = jnp.zeros_like(log)
-    return Grams(log, gram * first, gram * (1 - first), hops, nothing, None, None)
+    return Grams(log, gram * first, gram * (1 - first), hops, nothing, nothing, None, None)
 
 
 def inject(
@@ -243,7 +255,7 @@ def solve(
 ) -> tuple[Grams, Float[Array, "s"]]:
     """All populations, one after the other; and the mean square of each one's states."""
     inputs = jnp.swapaxes(windows, 0, 1)
-    quenched, rest = eqx.partition(unit, _over_units(unit))
+    quenched, rest = eqx.partition(unit, _quenched(unit))
     populations = draws.signs.shape[0]
     shares = jax.tree.map(lambda leaf: _share(leaf, unit, populations), quenched)
     # What follows the last lag is not looked at: any input will do.
@@ -270,7 +282,7 @@ def solve(
     return jax.lax.map(one, (shares, draws))
 
 
-def _over_units(unit: Unit) -> Any:
+def _quenched(unit: Unit) -> Any:
     """True for the arrays over units: all but sigma and scalars."""
     marked = jax.tree.map(lambda leaf: eqx.is_array(leaf) and leaf.ndim > 0, unit)
     return eqx.tree_at(lambda unit: unit.sigma, marked, False)
