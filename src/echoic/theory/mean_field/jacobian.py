@@ -72,8 +72,8 @@ def jacobian_moments(
 
     **When it misleads:** a real network keeps its weights. In gated ones, what passes through W at
     different times then adds up in amplitude, not in power, and mean and variance decay more
-    slowly after the first few steps. In the minimal network and at large gains few units carry most of the
-    variance: samples of a thousand units scatter by a tenth.
+    slowly after the first few steps. In the minimal network and at large gains few units
+    carry most of the variance: samples of a thousand units scatter by a tenth.
 
     **Reference:** the method is that of Chen, Pennington & Schoenholz (2018) and Gilboa et al.
     (2019). The recursion is derived here, with the correlation of p and h, which both make small.
