@@ -119,7 +119,9 @@ def without_causality(inputs, others, transition):
     return wide_kernel(inputs[::-1], others[::-1], transition)
 
 
-@pytest.mark.parametrize(("transition", "at_1024"), [(0.3, 0.07), (0.9, 0.18)])
+@pytest.mark.parametrize(
+    ("transition", "at_1024"), [(0.3, 0.07), pytest.param(0.9, 0.18, marks=pytest.mark.slow)]
+)
 def test_kernel_tends_to_its_limit_like_the_root_of_the_width(transition, at_1024):
     slope, errors = slope_and_error(transition, (64, 256, 1024), 10)
     assert -0.7 < slope < -0.3

@@ -187,15 +187,9 @@ def distances_from_the_end(size, seed, rate_share=0.45):
     return [np.linalg.norm(end - other) / way for other in (weighted, *wrong)]
 
 
-def test_training_ends_at_the_least_weighted_norm():
-    """Four equations in ten lags: near the weighted solution, far from the plain one."""
-    right, *wrong = np.mean([distances_from_the_end(400, seed) for seed in range(2)], axis=0)
-    assert right < 0.12
-    assert min(wrong) > 0.24
-
-
 @pytest.mark.slow
 def test_training_of_a_thousand_units_ends_at_the_least_weighted_norm():
+    """Four equations in ten lags: near the weighted solution, far from the plain one."""
     right, *wrong = np.median([distances_from_the_end(1024, seed) for seed in range(3)], axis=0)
     assert right < 0.05
     assert wrong[0] > 0.3

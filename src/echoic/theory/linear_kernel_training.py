@@ -75,7 +75,7 @@ def largest_learning_rate(hessian: ArrayLike | float, weights: ArrayLike) -> flo
 
     ```python
     >>> from echoic.theory import lag_weights, largest_learning_rate
-    >>> largest_learning_rate(1.0, lag_weights(0.3, 9))
+    >>> round(largest_learning_rate(1.0, lag_weights(0.3, 9)), 12)
     1.0
 
     ```
