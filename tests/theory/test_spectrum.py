@@ -211,6 +211,15 @@ def test_tied_networks_deviate_as_one_over_the_width(gain, power):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("gain", [1.5, 3.0])
+def test_tied_orthogonal_networks_are_found_to_agree(gain):
+    small, _, _ = gap(gain, 50, 400, 8, tied=True, orthogonal=True)
+    large, error, _ = gap(gain, 200, 400, 4, tied=True, orthogonal=True)
+    assert np.all(np.abs(large) < 4 * error + 4 / 200)
+    assert np.abs(large.mean()) < np.abs(small.mean()) / 2
+
+
+@pytest.mark.slow
 def test_tied_networks_by_the_library_s_own_measure(x64):
     n, gain, power = 200, 2.0, 0.5
     largest, means = [], []

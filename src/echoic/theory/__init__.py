@@ -2,7 +2,6 @@
 
 from echoic.theory.certificates import (
     Certificate,
-    contracting_scale,
     drive_bound,
     elman_certificate,
     gru_certificate,
@@ -10,7 +9,13 @@ from echoic.theory.certificates import (
     minimal_certificate,
     residual_certificate,
 )
-from echoic.theory.clipping import clip_rows, clip_spectral, clip_stable_lstm, stable_lstm_rate
+from echoic.theory.clipping import (
+    clip_rows,
+    clip_spectral,
+    clip_stable_lstm,
+    contracting_scale,
+    stable_lstm_rate,
+)
 from echoic.theory.delay_line import (
     chain_fisher_memory,
     chain_gradient_reach,

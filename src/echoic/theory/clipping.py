@@ -1,12 +1,16 @@
-"""Projections of weights onto sets whose contraction is certified, for use after each update.
+"""Weights made to contract: projections onto sets whose contraction is certified.
 
-Differentiable array functions that run under ``jit``; they only ever scale down.
+The ``clip`` functions are differentiable, run under ``jit`` after each update of training, and only
+ever scale down.
 """
 
 import math
+from collections.abc import Callable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from echoic.theory.certificates import Certificate
 
 
 def clip_rows(matrix: Float[Array, "r n"], limit: float) -> Float[Array, "r n"]:
@@ -86,6 +90,39 @@ def stable_lstm_rate(forget: float) -> float:
     """
     _check_forget(forget)
     return (1 + math.sqrt(1 - forget * (1 - forget))) / 2
+
+
+def contracting_scale(certify: Callable[[float], Certificate], rate: float) -> float:
+    """The largest factor for the weights, at most 1, at which contraction at ``rate`` is proved.
+
+    **Arguments:** ``certify``: the certificate of the weights times a factor, such as
+    ``lambda s: elman_certificate(s * W)``; ``rate`` above 0.
+
+    **Returns:** a factor in [0, 1], found by bisection to 1e-3 and checked.
+
+    **Raises:** ValueError if not even weights of zero have that rate.
+
+    ```python
+    >>> import numpy as np
+    >>> from echoic.theory import contracting_scale, elman_certificate
+    >>> W = np.array([[0.0, 2.0], [2.0, 0.0]])
+    >>> round(contracting_scale(lambda s: elman_certificate(s * W), 0.9), 2)
+    0.45
+
+    ```
+    """
+    if certify(1.0).rate <= rate:
+        return 1.0
+    floor = certify(0.0).rate
+    if not floor <= rate:
+        raise ValueError(
+            f"rate must be at least {floor:.4g}, the rate without recurrent weights, got {rate}."
+        )
+    low, high = 0.0, 1.0
+    while high - low > 1e-3:
+        middle = (low + high) / 2
+        low, high = (middle, high) if certify(middle).rate <= rate else (low, middle)
+    return low
 
 
 def _check_forget(forget: float) -> None:
