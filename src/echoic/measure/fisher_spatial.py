@@ -65,7 +65,7 @@ def fisher_memory_matrix(
 
     **Raises:** ValueError for cells that are not linear; UntrustedError, see ``throw``.
 
-    **Cost:** about 25 QR factorisations of (2n, n); n = 1000 takes 10 s.
+    **Cost:** about 25 QR factorisations of (2n, n); n = 1000 takes seconds.
 
     **Reference:** Ganguli, Huh & Sompolinsky (2008), PNAS, for J(k); the rest is derived here.
 
@@ -111,7 +111,7 @@ def fisher_capacity(
     **When the number misleads:** units are the papers': unit input variance along a unit vector.
     ``echoic.fisher_memory`` counts the input as the cell's weights scale it.
 
-    **Cost:** about 25 QR factorisations of (2n, n); n = 1000 takes 10 s.
+    **Cost:** about 25 QR factorisations of (2n, n); n = 1000 takes seconds.
 
     **Reference:** Ganguli, Huh & Sompolinsky (2008), PNAS; Orhan & Pitkow (2020), ICLR, eqs. 2-4;
     the matrix form is derived here.

@@ -44,7 +44,7 @@ def henrici_departure(matrix: Any, *, block: str | None = None) -> Estimate:
     add up to at most ``|B|_F^2``, and to at most ``sqrt(|B|_F^4 - |B'B - BB'|_F^2 / 2)`` (Kress, de
     Vries & Wegmann 1974, for W); the upper one: to at least ``|trace(W^2)|``.
 
-    **Cost:** O(n^3); n = 1000 some 15 s.
+    **Cost:** O(n^3); n = 1000 takes seconds.
 
     **Reference:** Henrici (1962), Numer. Math. 4. Orhan & Pitkow (2020), ICLR, use it on trained
     networks, not divided by the norm.
@@ -87,7 +87,8 @@ def nonnormality(
 
     **Raises:** ValueError for what is no square matrix, and under tracing.
 
-    **Cost:** the sum of all; n = 100: 2 s, n = 1000: minutes.
+    **Cost:** the sum of all; n = 100: 1 s, n = 1000: 20 s, and more where many powers
+    are needed.
 
     **Reference:** Trefethen & Embree (2005), *Spectra and Pseudospectra*.
 

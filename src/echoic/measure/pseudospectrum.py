@@ -37,7 +37,7 @@ def pseudospectrum(
     **Raises:** ValueError for what is no square matrix, and under tracing.
 
     **Cost:** points^2 / 2 singular value problems: O(n^3) each up to n = 64, beyond that one Schur
-    factorisation and some 20 n^2 each. n = 1000 at 50 points: a minute.
+    factorisation and some 20 n^2 each. n = 1000 at 50 points: 20 s.
 
     **Reference:** Trefethen & Embree (2005), *Spectra and Pseudospectra*, section 39 for the
     method.
@@ -89,7 +89,7 @@ def kreiss_constant(matrix: Any, *, block: str | None = None) -> Estimate:
     between 1 and infinity; radii within 1e-10 of 1 count as 1.
 
     **Cost:** some 900 singular value problems, see [`pseudospectrum`][echoic.pseudospectrum].
-    n = 100: 1 s, n = 1000: a minute.
+    n = 100: 1 s, n = 1000: 10 s.
 
     **Reference:** Kreiss (1962); Trefethen & Embree (2005), *Spectra and Pseudospectra*, section
     18.

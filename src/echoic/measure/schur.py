@@ -37,7 +37,7 @@ def schur_profile(matrix: Any, *, block: str | None = None) -> Estimate:
     (a rotation) it is LAPACK's, so that single E_d of such networks mean little. Their sum does not
     depend on it.
 
-    **Cost:** O(n^3), complex: n = 1000 some 20 s.
+    **Cost:** O(n^3), complex: n = 1000 some 5 s.
 
     **Reference:** Kerg et al. (2019), NeurIPS, look at trained networks in this form; Goldman
     (2009), Neuron 61, at memory networks.

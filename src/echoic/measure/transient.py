@@ -44,7 +44,7 @@ def transient_growth(
     signals only.
 
     **Cost:** 2 n^3 operations a power and some tens of n^2 for its norm; matrices with few entries
-    take less. n = 1000: some 0.2 s a power.
+    take less. n = 1000: some 0.05 s a power.
 
     **Reference:** Trefethen & Embree (2005), *Spectra and Pseudospectra*, section 14.
 
