@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from echoic.theory.mean_field.family import DEFAULT_RULE, Gate, Rule, Scalar
+from echoic.theory.mean_field.family import DEFAULT_RULE, Gate, Rule, Scalar, number
 from echoic.theory.mean_field.gates import drop, keep, keep_slope, moment, squash, squash_slope
 from echoic.theory.mean_field.gru import ResetBeforeGRU
 from echoic.theory.mean_field.lstm import FullPeepholeLSTM
@@ -72,6 +73,12 @@ def critical_gru(
 
         ```
     """
+    gates = _arrays(keep_gate), _arrays(reset), _arrays(candidate)
+    return _critical_gru(*gates, number(power), rule)
+
+
+@eqx.filter_jit
+def _critical_gru(keep_gate, reset, candidate, power, rule) -> CriticalGRU:
     f, r, n = (_gate(chosen) for chosen in (keep_gate, reset, candidate))
     q_f, q_r, q_n = (chosen.variance for chosen in (keep_gate, reset, candidate))
     dropped = moment(f, q_f, rule, drop, drop)
@@ -116,6 +123,12 @@ def critical_lstm(
 
         ```
     """
+    gates = _arrays(keep_gate), _arrays(write), _arrays(candidate)
+    return _critical_lstm(*gates, number(power), rule)
+
+
+@eqx.filter_jit
+def _critical_lstm(keep_gate, write, candidate, power, rule) -> CriticalLSTM:
     f, i, g = (_gate(chosen) for chosen in (keep_gate, write, candidate))
     q_f, q_i, q_g = (chosen.variance for chosen in (keep_gate, write, candidate))
     written = moment(i, q_i, rule, keep, keep)
@@ -127,6 +140,11 @@ def critical_lstm(
     g = _with_recurrent(g, (_dropped(f, q_f, rule) - through_f - through_i) / (written * steep))
     (f, i, g), feasible = _with_inputs((f, i, g), (q_f, q_i, q_g), (length,) * 3, power)
     return CriticalLSTM(FullPeepholeLSTM(keep=f, write=i, candidate=g, rule=rule), length, feasible)
+
+
+def _arrays(chosen: Chosen) -> Chosen:
+    """As Python floats they would be compiled anew for each value."""
+    return Chosen(*(number(value) for value in chosen))
 
 
 def _gate(chosen: Chosen) -> Gate:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from echoic.core.checks import at_least, one_of
-from echoic.theory.mean_field.family import AbstractFamily, Scalar
+from echoic.theory.mean_field.family import AbstractFamily, Scalar, number
 from echoic.theory.mean_field.update_moments import InnerMoments, UpdateMoments, update_moments
 
 WEIGHTS = ("gaussian", "orthogonal")
@@ -90,7 +90,9 @@ def jacobian_moments(
     """
     at_least("steps", steps, 0)
     one_of("weights", weights, WEIGHTS)
-    return _jacobian_moments(family, length, power, steps, weights, input_fourth)
+    # Numbers as arrays: as Python floats they would be compiled anew each time.
+    fourth = None if input_fourth is None else number(input_fourth)
+    return _jacobian_moments(family, number(length), number(power), steps, weights, fourth)
 
 
 @eqx.filter_jit
@@ -176,7 +178,8 @@ def isometry_slope(
         ```
     """
     one_of("weights", weights, WEIGHTS)
-    return _isometry_slope(family, length, power, weights, input_fourth)
+    fourth = None if input_fourth is None else number(input_fourth)
+    return _isometry_slope(family, number(length), number(power), weights, fourth)
 
 
 @eqx.filter_jit

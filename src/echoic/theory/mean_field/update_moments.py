@@ -67,7 +67,7 @@ class UpdateMoments(NamedTuple):
     itself.
     """
 
-    length: Array
+    length: Any
     a2: Any
     a4: Any
     a2y2: Any
