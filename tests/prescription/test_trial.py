@@ -60,6 +60,13 @@ def test_inputs_of_another_size_are_refused():
         trial(found, np.stack([NOISE, NOISE[::-1]], 1), key=KEY)
 
 
+def test_what_cannot_be_measured_is_not_judged():
+    (found,) = design("elman/identity", NOISE[:90], horizon=80, hidden_size=32)
+    unknown = trial(found, NOISE[:90], key=KEY, seeds=1, starts=4)
+    assert unknown.disagrees is None
+    assert "too short" in str(unknown)
+
+
 def text(steps=6000, symbols=12):
     rng = np.random.default_rng(3)
     moves = np.cumsum(rng.dirichlet(np.full(symbols, 0.3), size=symbols), axis=1)

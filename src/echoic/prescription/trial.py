@@ -71,12 +71,14 @@ class Trial:
             return float(np.mean(np.log(self.ratios * wanted / predicted)))
 
     @property
-    def disagrees(self) -> bool:
+    def disagrees(self) -> bool | None:
         """Whether prediction and measurement differ by more than the stated error.
 
-        That is a tenth of the horizon and two standard errors of the mean over networks. NaN
-        disagrees.
+        That is a tenth of the horizon and two standard errors of the mean over networks. None
+        where a horizon could not be measured.
         """
+        if None in self.horizons:
+            return None
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(self.ratios)
             spread = float(np.std(logs, ddof=1)) if len(logs) > 1 else 0.0
@@ -89,6 +91,8 @@ class Trial:
             f"{p.name}: wanted {p.horizon}, predicted {p.predicted_horizon}, measured {found}"
             f" ({QUANTITIES[p.target].label})."
         )
+        if self.disagrees is None:
+            text += " Not measured: the series is too short for independent windows of that length."
         if self.disagrees:
             text += " Prediction and measurement disagree beyond the stated error."
         return text

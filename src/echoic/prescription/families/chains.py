@@ -23,7 +23,7 @@ BACKWARD = 0.02  # of the feedback chain; Orhan & Pitkow 2020 use .01 to .07
 LARGEST = 0.1  # of any unit's value: tanh is linear to a third of a percent
 PLATEAU = 1.25  # by the threshold, where the line's end and not its gain sets the horizon
 SURE = 0.06  # by how much of itself the curve must change within a factor 1.5 of the horizon
-GAINS = (0.5, 1.2)  # within which the forward gain is looked for
+GAINS = (0.1, 1.2)  # within which the forward gain is looked for
 
 Memory = Callable[[float, int], np.ndarray]  # (forward gain, units) -> J over the lags
 
