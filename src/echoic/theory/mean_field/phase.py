@@ -24,6 +24,7 @@ from echoic.theory.mean_field.fixed_points import (
     settle,
 )
 
+_RUNGS = 33  # of the search for lengths: far fewer than for single networks, for speed
 _BATCH = 1000  # networks at a time: their series fit into a few megabytes
 
 
@@ -45,7 +46,8 @@ def phase_diagram(
     **Returns:** a `FixedPoint` of arrays of the common shape, each network starting from its
     bound, so that the largest length is reached.
 
-    **When it misleads:** as [`fixed_point`][]. The number of nodes follows from the largest
+    **When it misleads:** as [`fixed_point`][], but that fixed points of the length within a factor
+    of 2.7 may be stepped over. The number of nodes follows from the largest
     pre-activation variance of the grid, which its steepest corner sets for all.
 
     **Cost:** for each network some 50 averages in one dimension and one Hermite series.
@@ -88,7 +90,7 @@ def _rule(family: AbstractFamily, power: Array, terms: int) -> Rule:
 def _settle_all(flat, rest) -> FixedPoint:
     def one(arrays):
         family, power, cosine, mean = eqx.combine(arrays, rest)
-        return settle(family, power, cosine, mean, family.length_bound(power))
+        return settle(family, power, cosine, mean, family.length_bound(power), _RUNGS)
 
     count = jtu.tree_leaves(flat)[0].shape[0]
     return jax.lax.map(one, flat, batch_size=min(_BATCH, count))
@@ -183,7 +185,8 @@ def critical_minimal(
 
         ```
     """
-    return _critical_minimal(*_broadcast(bias_mean, variance, power), rule)
+    mu, q, power = _broadcast(bias_mean, variance, power)
+    return _critical_minimal(mu, q, power, rule)
 
 
 @eqx.filter_jit
