@@ -104,11 +104,33 @@ def test_weights_that_are_not_numbers_give_no_verdict_and_no_invented_number():
     assert np.isnan(found.spectrum.exponents).all()
 
 
-def test_a_network_that_misses_the_horizon_gets_the_nearest_that_was_made_for_it():
+def test_a_network_that_misses_the_horizon_gets_prescriptions_and_its_place_on_the_map():
     lstm = cells.LSTM(1, 8, key=jr.key(0))
     report = echoic.checkup(lstm, COLOURED, horizon=20, key=jr.key(0), max_lag=40, name="mine")
-    assert {network.name for network in report.networks} == {"mine", "LSTM, chrono"}
-    assert dict(report.record.networks[0].snippets) or dict(report.record.networks[1].snippets)
+    names = {network.name for network in report.networks}
+    assert "mine" in names
+    assert any(name.startswith("LSTM, c") for name in names)
+    assert len(names) <= 3
+    for network in report.networks:
+        assert bool(network.snippets) == (network.name != "mine")
+        assert (network.phase_map is not None) == (network.name == "mine")
+    (place,) = (n.phase_map for n in report.networks if n.name == "mine")
+    assert place.there_name in names
+    assert place.there[1] > place.here[1] + 1  # a larger forget bias
+
+
+def test_a_network_that_no_theory_covers_is_told_so():
+    report = echoic.checkup(
+        lambda h, x: 0.99 * h + x[0],
+        COLOURED,
+        state=jax.numpy.zeros(1),
+        horizon=20,
+        key=jr.key(0),
+        max_lag=40,
+    )
+    mine = report.networks[0]
+    assert mine.phase_map is None
+    assert "No phase diagram: no theory applies" in mine.warnings[-1]
 
 
 def test_the_same_key_gives_the_same_report_whoever_else_is_compared():

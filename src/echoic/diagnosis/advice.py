@@ -1,20 +1,31 @@
-"""The nearest built-in network that was made for the wanted horizon, for one that misses it."""
+"""What to change: prescriptions for a network that misses its horizon."""
+
+from collections.abc import Iterator
 
 from echoic import cells
 from echoic.core.cell import AbstractCell
 from echoic.core.records import NetworkRecord
-from echoic.diagnosis.candidates import CANDIDATES, Candidate
+from echoic.data.signal import Signal
+from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.verdict import reached
+from echoic.prescription.design import chosen
+from echoic.prescription.prescription import Prescription, Wanted
+from echoic.prescription.rank import ranked
+from echoic.prescription.statistics import InputStatistics
 
-_NEAREST: dict[str, tuple[str, str]] = {
-    "LSTM": ("lstm", "chrono"),
-    "PeepholeLSTM": ("lstm", "chrono"),
-    "FullPeepholeLSTM": ("lstm", "chrono"),
-    "GRU": ("gru", "chrono"),
-    "ResetBeforeGRU": ("gru", "chrono"),
-    "MinimalRNN": ("minimal_rnn", "chrono"),
+_FAMILIES: dict[str, str] = {
+    "Elman": "elman",
+    "Residual": "residual",
+    "LinearRNN": "linear",
+    "MinimalRNN": "minimal_rnn",
+    "GRU": "gru",
+    "ResetBeforeGRU": "gru",
+    "LSTM": "lstm",
+    "PeepholeLSTM": "lstm",
+    "FullPeepholeLSTM": "lstm",
 }
-_OTHERWISE = ("residual", "heterogeneous")
+# Gradient and signal both last in it: its time constants and angles are spread.
+_OTHERWISE = "residual/heterogeneous"
 
 
 def remembers(network: NetworkRecord, horizon: int) -> bool:
@@ -28,10 +39,16 @@ def family_of(cell: AbstractCell) -> str:
     return type(kinds[-1]).__name__
 
 
-def nearest(cell: AbstractCell) -> Candidate:
-    """The built-in candidate of the same kind that is drawn for a horizon.
+def prescriptions(cell: AbstractCell, signal: Signal, plan: Plan) -> Iterator[Prescription]:
+    """The nearest ones first: the best of the same family, then one of another.
 
-    Kinds that have none, the plain network among them, get the residual one.
+    Only what is called feasible. A stack gets prescriptions for its last layer.
     """
-    wanted = _NEAREST.get(family_of(cell), _OTHERWISE)
-    return next(c for c in CANDIDATES if (c.cell, c.init) == wanted)
+    size = cell.hidden_size
+    wanted = Wanted(InputStatistics(signal), plan.horizon, size, plan.thresholds)
+    own = _FAMILIES.get(family_of(cell))
+    for name in (own, _OTHERWISE):
+        if name is not None:
+            yield from [p for p in ranked(solve(wanted) for solve in chosen(name)) if p.feasible][
+                :1
+            ]

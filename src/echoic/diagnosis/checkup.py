@@ -1,5 +1,6 @@
 """The memory of one network under the user's signal."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,13 @@ from echoic.cells.bidirectional import Bidirectional, seen_inputs
 from echoic.core.cell import AbstractCell, State, Step, as_cell, cast
 from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord
-from echoic.diagnosis.advice import family_of, nearest, remembers
-from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
+from echoic.diagnosis.advice import family_of, prescriptions, remembers
+from echoic.diagnosis.assemble import Job, Progress, assemble, named_key, prepared
+from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
+from echoic.prediction import phase_map
+from echoic.prescription.prescription import Prescription
+from echoic.theory.tied import NoTheory
 
 _BACKWARD = "Reads the sequence from its end: a lag counts steps into the future."
 
@@ -54,7 +59,8 @@ def checkup(
     - ``max_lag``: the largest lag measured; by default eight horizons, at most 2,000.
     - ``thorough``: nine times the samples, for a third of the error where the signal is long
       enough.
-    - ``advise``: if the network misses the horizon, measure the nearest built-in one beside it.
+    - ``advise``: place the network on the phase diagram of its family and, if it misses the
+      horizon, measure the nearest prescription beside it.
     - ``known``: records of networks that need not be examined again.
 
     **Returns** a [`Report`][echoic.diagnosis.report.Report]; print it, save it, or read its
@@ -93,13 +99,59 @@ def checkup(
         )
 
     found = report(jobs, known or {})
-    if not advise or wrapped is None or remembers(found.networks[0], plan.horizon):
+    if wrapped is None or not advise:
         return found
-    size = wrapped.hidden_size
-    better = candidate_job(
-        nearest(wrapped), signal.values.shape[2], size, plan.horizon, "units", key=key
+    missed = not remembers(_named(found, name), plan.horizon)
+    advised = prescriptions(wrapped, signal, plan) if missed else ()
+    nearest = None
+    for prescription in advised:
+        jobs.append(_job(prescription, key))
+        nearest = nearest or jobs[-1]
+        found = report(jobs, {record.name: record for record in found.networks})
+        if remembers(_named(found, prescription.name), plan.horizon):
+            break
+    return _placed(found, jobs[0], nearest, signal.values, plan)
+
+
+def _job(prescription: Prescription, key: jax.Array) -> Job:
+    """A prescribed network, built to be measured beside the user's."""
+    return Job(
+        prescription.name,
+        prescription.build(named_key(key, prescription.name)),
+        family=prescription.family,
+        description=f"prescribed: {prescription.reason}",
+        snippets=prescription.snippets(),
     )
-    return report([*jobs, better], {record.name: record for record in found.networks})
+
+
+def _named(report: Report, name: str) -> NetworkRecord:
+    return next(network for network in report.networks if network.name == name)
+
+
+def _placed(
+    report: Report, own: Job, nearest: Job | None, values: np.ndarray, plan: Plan
+) -> Report:
+    """The report with the user's network on the phase diagram of its family, where it has one."""
+    towards = nearest if nearest and type(nearest.cell) is type(own.cell) else None
+    try:
+        place = phase_map(
+            own.cell,
+            values,
+            horizon=plan.horizon,
+            thresholds=plan.thresholds,
+            towards=towards and towards.cell,
+            towards_name=towards.name if towards else "",
+        )
+        note = ()
+    except NoTheory as reason:
+        place, note = None, (f"No phase diagram: {reason}",)
+    networks = tuple(
+        dataclasses.replace(n, phase_map=place, warnings=(*n.warnings, *note))
+        if n.name == own.name
+        else n
+        for n in report.networks
+    )
+    return Report(dataclasses.replace(report.record, networks=networks))
 
 
 def _directions(network: Bidirectional, name: str, values: np.ndarray) -> list[Job]:

@@ -232,18 +232,26 @@ def _curves(grams: Grams, square: np.ndarray, units: int, memoryless: bool) -> T
         gain = amplitude * np.sqrt(mean)
         return TiedReach(
             gradient_reach=gain,
-            gradient_reach_error=gain * np.sqrt(whole + by_window) / mean / 2,
+            gradient_reach_error=gain * _relative(np.sqrt(whole + by_window) / 2, mean),
             log_gradient_reach=top + np.log(mean) / 2,
             coherent_reach=coherent,
             coherent_reach_error=amplitude * np.sqrt(square_of_mean + error) - coherent,
             input_reach_per_unit=entered,
             input_reach_per_unit_error=entered_error,
             population=math.inf if memoryless else float(units),
-            recurrent_share=np.mean(np.diagonal(passed, axis1=2, axis2=3), axis=(0, 2)) / mean,
-            hops=np.mean(grams.hops * scale, axis=0) / mean,
+            recurrent_share=_relative(
+                np.mean(np.diagonal(passed, axis1=2, axis2=3), axis=(0, 2)), mean
+            ),
+            hops=_relative(np.mean(grams.hops * scale, axis=0), mean),
             second_moment=float(np.mean(square)),
-            relative_spread=np.sqrt(whole * units * populations) / mean / 2,
+            relative_spread=_relative(np.sqrt(whole * units * populations) / 2, mean),
         )
+
+
+def _relative(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """A share of what is left; 0 where nothing is."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(whole == 0, 0.0, part / whole)
 
 
 def _input_curve(grams: Grams) -> tuple[np.ndarray | None, np.ndarray | None]:
