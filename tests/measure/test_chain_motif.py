@@ -71,6 +71,7 @@ def test_profile_by_brute_force(x64):
         assert error[4 + d] == pytest.approx(np.std(pairs, ddof=1) / len(pairs) ** 0.5)
 
 
+@pytest.mark.slow
 def test_false_alarms_where_the_order_is_given(x64):
     """Units peak one after the other for another reason: W is random, and p is uniform."""
     n, count = 16, 120
@@ -129,6 +130,7 @@ class Cells:
     gru = staticmethod(lambda: GRU(2, 8, key=KEY))
 
 
+@pytest.mark.slow
 def test_cells_of_all_kinds():
     options = {"key": KEY, "steps": 10, "permutations": 19}
     plain = chain_motif(Cells.plain(), **options)

@@ -137,6 +137,7 @@ def test_normal_networks_and_the_chain(x64):
 # The bound
 
 
+@pytest.mark.slow
 def test_bound_in_closed_form(x64):
     """J <= bound for random networks, equality for delay lines; J_tot <= N; wrong versions."""
     rng = np.random.default_rng(4)
@@ -220,6 +221,7 @@ def dense_recall(w, v, noise, steps, lag, *, mutant=None):
     return float(np.mean(np.einsum("nm,nm->m", b, np.linalg.solve(signal + state_noise, b))))
 
 
+@pytest.mark.slow
 def test_noisy_recall_against_dense_sums(x64):
     rng = np.random.default_rng(7)
     w, v = stable(N, rng), rng.normal(size=(N, 2))
@@ -276,6 +278,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("steps", [None, 9])
 def test_promises(name, steps, x64):
@@ -319,6 +322,7 @@ def test_wrong_calls(x64):
         )
 
 
+@pytest.mark.slow
 def test_bound_of_nan_is_nan(x64):
     cell = linear_cell(np.full((3, 3), np.nan), np.ones((3, 1)))
     found = fisher_bound(cell, max_lag=2, throw=False)

@@ -192,6 +192,7 @@ def test_schur_profile_of_a_triangle_in_order(x64):
 # Numerical radius
 
 
+@pytest.mark.slow
 def test_numerical_radius(x64):
     for n in (2, 5, 30):
         found = numerical_radius(chain(n, 1.5))
@@ -232,6 +233,7 @@ def test_pseudospectrum_of_a_chain_in_closed_form(x64, n, alpha):
     assert np.max(np.abs(np.asarray(found.value) - wrong)) > 0.5
 
 
+@pytest.mark.slow
 def test_pseudospectrum_by_brute_force(x64):
     for matrix in (gaussian(9), gaussian(70)):  # dense, and by triangular solves
         found = pseudospectrum(matrix, points=5)
@@ -335,6 +337,7 @@ def test_norms_of_large_powers(x64):
 # The radius that acts
 
 
+@pytest.mark.slow
 def test_effective_spectral_radius(x64):
     cell = Elman(2, 6, key=jr.key(0), dtype=jnp.float64)
     slopes = 1 - np.tanh(np.asarray(cell.bias)) ** 2
