@@ -270,14 +270,16 @@ def test_a_unit_obeys_the_equations_of_its_cell(name):
 
 def test_laws_in_units_of_the_width():
     def sigma(family, **options):
-        law = family(1, 16, key=KEYS[0], **options).hyperparameters()
-        unit = tied.unit_of(law, input_size=1, hidden_size=16, units=64, key=KEYS[1])
+        law = family(CHANNELS, SIZE, key=KEYS[0], **options).hyperparameters()
+        unit = tied.unit_of(
+            law, input_size=CHANNELS, hidden_size=SIZE, units=10 * SIZE, key=KEYS[1]
+        )
         return unit, np.asarray(unit.sigma)
 
     unit, default = sigma(cells.GRU, bias=init.chrono(30.0))
     np.testing.assert_allclose(default, 3**-0.5, rtol=1e-6)
-    assert abs(np.asarray(unit.input)).max() <= 0.25  # the bound of 16 units, not of 64
-    assert abs(np.asarray(unit.input)).max() > 0.2
+    largest = abs(np.asarray(unit.input)).max()
+    assert 0.9 / SIZE**0.5 < largest <= 1 / SIZE**0.5  # the bound of 6 units, not of 60
     np.testing.assert_allclose(np.mean(np.exp(unit.bias[1])), 15.0, rtol=1e-4)
     unit, _ = sigma(cells.LSTM, bias=init.chrono(30.0))
     np.testing.assert_array_equal(unit.bias[0], -unit.bias[1])  # i mirrors f, unit by unit
