@@ -1,5 +1,6 @@
 """Predictions: functions of hyperparameters and of the input's statistics only."""
 
+from echoic.theory import mean_field
 from echoic.theory.certificates import (
     Certificate,
     drive_bound,
@@ -126,6 +127,7 @@ __all__ = [
     "lstm_certificate",
     "matched_angles",
     "mean_exponent",
+    "mean_field",
     "memory_time_constants",
     "minimal_certificate",
     "minimum_norm_response",
