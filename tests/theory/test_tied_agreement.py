@@ -59,7 +59,14 @@ class Case:
         windows = tied.windows_of(
             inputs(self.series), number=self.windows, max_lag=self.max_lag, burn_in=self.burn_in
         )
-        return tied.reach(unit, windows, max_lag=self.max_lag, burn_in=self.burn_in, key=jr.key(5))
+        return tied.reach(
+            unit,
+            windows,
+            max_lag=self.max_lag,
+            burn_in=self.burn_in,
+            key=jr.key(5),
+            input_spread=inputs(self.series).reshape(-1, self.channels()).std(axis=0),
+        )
 
     def measure(self, width, networks=NETWORKS, starts=16):
         """The mean square over networks of each curve, and its standard error."""

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from echoic.theory.tied.units import Unit
 
-Mixtures = tuple[Float[Array, "g n n"], ...]
+Mixtures = tuple[Float[Array, "_ n n"], ...]
 
 
 class Grams(NamedTuple):

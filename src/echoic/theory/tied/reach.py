@@ -103,7 +103,7 @@ def reach(
     - ``key``: draws the random mixtures.
     - ``probes``: random signs, for the part that passes through W.
     - ``input_spread``: shape (m,), the standard deviation of each channel that the input reach is
-      in units of; default: that over the windows.
+      in units of; default: that over the windows, not over the whole series.
     - ``with_input``: whether to predict the input reach as well.
 
     **Returns:** a `TiedReach`. NaN in the windows makes NaN.
