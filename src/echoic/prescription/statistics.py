@@ -22,7 +22,7 @@ class InputStatistics:
       pre-activations of variance ``nu^2 energy``.
     - ``power``: R, the same per channel; ``shared``: Sigma, the cosine between independent
       windows, ``|E x|^2 / energy``: 0 for a standardised signal, sum of p_i^2 for one-hot text.
-    - ``mean``, ``deviation``: shape (m,). ``largest``: the largest absolute value.
+    - ``mean``, ``deviation``: shape (m,).
     """
 
     signal: Signal
@@ -61,11 +61,6 @@ class InputStatistics:
     def deviation(self) -> np.ndarray:
         """The standard deviation of each channel, (m,)."""
         return self.values.std((0, 1))
-
-    @functools.cached_property
-    def largest(self) -> float:
-        """The largest absolute value."""
-        return float(np.abs(self.values).max())
 
     @functools.cached_property
     def products(self) -> np.ndarray:

@@ -20,9 +20,12 @@ from echoic.theory import chain_gradient_reach
 
 PAPER = "Ganguli, Huh & Sompolinsky 2008; Orhan & Pitkow 2020"
 BACKWARD = 0.02  # of the feedback chain; Orhan & Pitkow 2020 use .01 to .07
-LARGEST = 0.1  # of any unit's value: tanh is linear to a third of a percent
+# What the slopes of tanh may take from the logarithm of a signal that runs down the whole line:
+# the curve is flat where it crosses its threshold, so that 2 per cent of J are 5 of the horizon.
+SATURATION = 0.01
 PLATEAU = 1.25  # by the threshold, where the line's end and not its gain sets the horizon
 SURE = 0.06  # by how much of itself the curve must change within a factor 1.5 of the horizon
+SETTLED = 4  # lengths of the line that the signal is followed for, and 2000 steps
 GAINS = (0.1, 1.2)  # within which the forward gain is looked for
 
 Memory = Callable[[float, int], np.ndarray]  # (forward gain, units) -> J over the lags
@@ -44,7 +47,7 @@ def chain(wanted: Wanted) -> Prescription:
     found = _solve(wanted, lambda alpha, size: _chain_memory(wanted, alpha, size))
     gradient = chain_gradient_reach(found.forward, found.size, int(wanted.lags[-1]))
     law = init.chain(found.forward)
-    return _line(wanted, found, "Elman, chain", law, gradient, found.forward)
+    return _line(wanted, found, "Elman, chain", law, gradient, 0.0)
 
 
 def feedback_chain(wanted: Wanted) -> Prescription:
@@ -52,8 +55,7 @@ def feedback_chain(wanted: Wanted) -> Prescription:
     found = _solve(wanted, lambda alpha, size: _feedback_memory(wanted, alpha, size))
     gradient = _feedback_gain(found.forward, found.size, int(wanted.lags[-1]))
     law = init.feedback_chain(found.forward, BACKWARD)
-    top = found.forward + BACKWARD
-    return _line(wanted, found, "Elman, feedback chain", law, gradient, top)
+    return _line(wanted, found, "Elman, feedback chain", law, gradient, BACKWARD)
 
 
 def _solve(wanted: Wanted, memory: Memory) -> _Found:
@@ -171,11 +173,33 @@ def _feedback_matrix(forward: float, size: int) -> np.ndarray:
     return forward * np.eye(size, k=-1) + BACKWARD * np.eye(size, k=1)
 
 
+def _squares(wanted: Wanted, forward: float, backward: float, size: int) -> float:
+    """``sum_i E h_i^2`` of the linear line at a source of 1, run along the signal's beginning.
+
+    ``E tanh'(h) = 1 - E h^2``: what the slopes take from a signal on its way through all units.
+    A beginning that is quieter than the whole is scaled up.
+    """
+    values = wanted.statistics.values[0]
+    steps = min(len(values), SETTLED * size + 2000)
+    state, total = np.zeros(size), 0.0
+    entering = np.zeros(size)
+    channels = min(values.shape[1], size)
+    for step in range(steps):
+        entering[:channels] = values[step, :channels]
+        new = entering.copy()
+        new[1:] += forward * state[:-1]
+        new[:-1] += backward * state[1:]
+        state = new
+        total += float(state @ state) * (step >= steps // 2)
+    quieter = wanted.statistics.energy / max(float(np.mean(np.sum(values[:steps] ** 2, 1))), 1e-12)
+    return max(total / (steps - steps // 2) * max(quieter, 1.0), 1e-12)
+
+
 def _line(
-    wanted: Wanted, found: _Found, name: str, law: object, gradient: np.ndarray, step: float
+    wanted: Wanted, found: _Found, name: str, law: object, gradient: np.ndarray, backward: float
 ) -> Prescription:
-    largest = wanted.statistics.largest * max(1.0, step) ** found.size
-    gain = float(f"{min(0.9, LARGEST / largest):.3g}")
+    squares = _squares(wanted, found.forward, backward, found.size)
+    gain = float(f"{min(0.9, math.sqrt(SATURATION / squares)):.3g}")
     growth = float(np.log(gradient.max()))
     reason = f"In a delay line, {found.how}."
     if growth > 3:
