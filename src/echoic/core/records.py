@@ -165,6 +165,36 @@ class NetworkRecord:
 
 
 @dataclasses.dataclass(frozen=True)
+class PrescriptionRecord:
+    """A network that was prescribed for a horizon, whether it was built and measured or not.
+
+    **Fields**
+
+    - ``name``: that of its [`NetworkRecord`][echoic.core.records.NetworkRecord], if it was built
+      and measured; ``settings``, ``snippets``: what to set and the code, by framework.
+    - ``feasible``: whether the horizon is reached as far as theory knows; ``reason``: why, or why
+      not and what could be had; ``correction``: what the prediction rests on.
+    - ``curve``: the predicted curve that carries the promise, with its horizon.
+    - ``log_gain``: natural logarithm of the predicted gradient reach at the horizon;
+      ``noise_gain``: the state's variance per unit of state noise, predicted.
+    """
+
+    name: str
+    family: str
+    hidden_size: int
+    feasible: bool
+    reason: str
+    paper: str
+    correction: str
+    curve: Curve
+    regime: Regime | None
+    log_gain: float
+    noise_gain: float
+    settings: dict[str, str] = dataclasses.field(default_factory=dict)
+    snippets: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class SignalRecord:
     """The input signal: what it is, how it was scaled, how much it predicts itself."""
 
@@ -185,7 +215,11 @@ class SignalRecord:
 
 @dataclasses.dataclass(frozen=True)
 class ReportRecord:
-    """All that a report shows. ``networks`` come best first."""
+    """All that a report shows. ``networks`` come best first.
+
+    ``prescriptions`` are those of a design, best first: the measured ones, in the order of
+    ``networks``, then the feasible ones, then the others. A checkup has none.
+    """
 
     horizon: int
     max_lag: int
@@ -201,6 +235,7 @@ class ReportRecord:
     seconds: float
     citations: dict[str, str]
     warnings: tuple[str, ...] = ()
+    prescriptions: tuple[PrescriptionRecord, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

@@ -13,6 +13,7 @@ _HOMES = {
     "renderable": "tables",
     "to_text": "tables",
     "figure": "plots",
+    "phase_figure": "phase_plot",
     "to_html": "html",
     "to_notebook_html": "notebook",
     "save": "files",

@@ -49,7 +49,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether its cells are numbers, to be set flush right."""
-        return self.key not in ("name", "regime")
+        return self.key not in ("name", "regime", "promise")
 
 
 def columns(record: ReportRecord) -> tuple[Column, ...]:

@@ -5,17 +5,19 @@ import functools
 import hashlib
 import importlib.resources
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from echoic.core.records import NetworkRecord, ReportRecord, SignalRecord
+from echoic.core.records import NetworkRecord, PhaseMap, ReportRecord, SignalRecord
 from echoic.reports.choosing import choices, definition, label, members
 from echoic.reports.columns import Column, columns
 from echoic.reports.page_data import island
+from echoic.reports.phase import caption, phase_sentence, placed
+from echoic.reports.prescriptions import prescription_columns, prescription_details
 from echoic.reports.style import (
     aligned,
     horizon_text,
@@ -29,7 +31,7 @@ from echoic.reports.style import (
     with_error,
 )
 
-_SCRIPTS = ("labels.js", "figures.js", "page.js")
+_SCRIPTS = ("labels.js", "figures.js", "phase.js", "page.js")
 
 
 def to_html(record: ReportRecord) -> str:
@@ -51,6 +53,8 @@ def to_html(record: ReportRecord) -> str:
             island=Markup(island(record)),
             panels=_panels(record),
             table=table(record),
+            prescribed=_laid_out(prescription_columns(record)) if record.prescriptions else [],
+            details=prescription_details(record),
             stars=any(cell.text.endswith("*") for c in columns(record) for cell in c.cells),
             words=_words(record),
             why=_why(record),
@@ -85,6 +89,10 @@ def environment() -> jinja2.Environment:
 
 def table(record: ReportRecord) -> list[dict[str, Any]]:
     """The table column by column; hidden fillers put the decimal points in line."""
+    return _laid_out(columns(record))
+
+
+def _laid_out(every: Iterable[Column]) -> list[dict[str, Any]]:
     return [
         {
             "key": column.key,
@@ -94,7 +102,7 @@ def table(record: ReportRecord) -> list[dict[str, Any]]:
             "numeric": column.numeric,
             "cells": _numbers(column) if column.numeric else _words_of(column),
         }
-        for column in columns(record)
+        for column in every
     ]
 
 
@@ -198,6 +206,7 @@ def _why(record: ReportRecord) -> dict[str, Any]:
         if spectrum is not None and np.isneginf(spectrum.exponents).any():
             count = int(np.isneginf(spectrum.exponents).sum())
             lost.append(f"{printable(network.name)} has {count} of {len(spectrum.exponents)}")
+    found = placed(record)
     return {
         "spectrum": any(
             n.spectrum is not None and np.isfinite(n.spectrum.exponents).any()
@@ -205,7 +214,18 @@ def _why(record: ReportRecord) -> dict[str, Any]:
         ),
         "singular": any(n.singular_values is not None for n in record.networks),
         "autocorrelation": len(record.signal.autocorrelation) > 1,
+        "phase": None if found is None or found.phase_map is None else _phase(found.phase_map),
         "lost": "; ".join(lost),
+    }
+
+
+def _phase(diagram: PhaseMap) -> dict[str, Any]:
+    return {
+        "family": printable(diagram.family),
+        "words": phase_sentence(diagram),
+        "caption": caption(diagram),
+        "notes": [printable(note) for note in diagram.notes if note],
+        "source": printable(diagram.source),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from echoic.core.records import Curve, NetworkRecord, ReportRecord
+from echoic.core.records import Axis, Curve, NetworkRecord, PhaseMap, ReportRecord
 from echoic.reports.choosing import (
     DEFAULT_QUANTITY,
     axis_label,
@@ -15,15 +15,20 @@ from echoic.reports.choosing import (
     label,
     members,
 )
+from echoic.reports.phase import contour_label, heights, levels, placed, ticks_of_fill
 from echoic.reports.scales import ends_at, is_logarithmic, level_of, value_range
 from echoic.reports.serialise import plain_numbers
 from echoic.reports.style import (
+    FILL_ON_DARK,
+    FILL_ON_LIGHT,
     GREY_ON_DARK,
     GREY_ON_LIGHT,
     ON_DARK,
     ON_LIGHT,
     foremost,
+    mathematical,
     printable,
+    shortened,
 )
 from echoic.reports.thinning import thinned
 
@@ -36,12 +41,13 @@ def page_data(record: ReportRecord) -> dict[str, Any]:
     """Everything that is drawn, as plain values."""
     lags: list[list[int]] = []
     most = _points_each(record)
+    found = placed(record)
     return {
         "horizon": record.horizon,
         "max_lag": record.max_lag,
         "coloured": list(foremost(record)),
-        "light": {"curves": ON_LIGHT, "grey": GREY_ON_LIGHT},
-        "dark": {"curves": ON_DARK, "grey": GREY_ON_DARK},
+        "light": {"curves": ON_LIGHT, "grey": GREY_ON_LIGHT, "fill": FILL_ON_LIGHT},
+        "dark": {"curves": ON_DARK, "grey": GREY_ON_DARK, "fill": FILL_ON_DARK},
         "quantities": _quantities(record),
         "labels": {
             curve.quantity: label(curve.quantity)
@@ -50,7 +56,34 @@ def page_data(record: ReportRecord) -> dict[str, Any]:
         },
         "networks": [_network(network, most, lags, record.horizon) for network in record.networks],
         "autocorrelation": _series(record.signal.autocorrelation, most, record.horizon),
+        "phase": None if found is None or found.phase_map is None else _phase(found.phase_map),
         "lags": lags,
+    }
+
+
+def _phase(diagram: PhaseMap) -> dict[str, Any]:
+    label = contour_label(diagram)
+    return {
+        "x": _axis(diagram.horizontal),
+        "y": _axis(diagram.vertical),
+        "reach": [plain_numbers(row, 3) for row in np.asarray(diagram.reach, float)],
+        "height": [plain_numbers(row, 4) for row in heights(diagram)],
+        "levels": plain_numbers(np.log1p(levels(diagram)), 6),
+        "ticks": [[round(place, 4), word] for place, word in ticks_of_fill(diagram)],
+        "wanted": diagram.wanted,
+        "line": float(np.log1p(diagram.wanted)),
+        "label": None if label is None else plain_numbers(label, 5),
+        "here": None if diagram.here is None else plain_numbers(diagram.here, 5),
+        "there": None if diagram.there is None else plain_numbers(diagram.there, 5),
+        "name": shortened(diagram.there_name, 28),
+    }
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "label": mathematical(printable(axis.label)),
+        "values": plain_numbers(axis.values, 5),
+        "logarithmic": axis.logarithmic,
     }
 
 

@@ -91,7 +91,7 @@ def figure(
     chosen = _chosen(record, dict(quantities or {}))
     coloured = _coloured(record, networks)
     size = (PANEL_WIDTH_MM * len(panels) / 25.4, HEIGHT_MM / 25.4)
-    with matplotlib.rc_context(_settings()):
+    with matplotlib.rc_context(settings()):
         drawing = PaperFigure(figsize=size)
         FigureCanvasAgg(drawing)
         for i, (axes, panel) in enumerate(zip(_axes(drawing, len(panels)), panels, strict=True)):
@@ -113,7 +113,8 @@ def _chosen(record: ReportRecord, wanted: dict[str, str]) -> dict[str, str]:
     return first | wanted
 
 
-def _settings() -> dict[Any, Any]:
+def settings() -> dict[Any, Any]:
+    """Matplotlib's settings for a figure on paper, whatever the user's are."""
     installed = set(font_manager.get_font_names())
     face = next((name for name in _FACES if name in installed), "DejaVu Sans")
     return {

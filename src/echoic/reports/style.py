@@ -28,6 +28,9 @@ ON_DARK = tuple(
     for name in ("sky blue", "vermilion", "bluish green", "reddish purple", "orange", "yellow")
 )
 GREY_ON_LIGHT, GREY_ON_DARK = "#B4B4B4", "#5C5C5C"
+# From near to far, towards the palette's blues; black or white lines stay legible on all of them.
+FILL_ON_LIGHT = ("#F4F9FC", "#B9DAED", "#56A5D3")
+FILL_ON_DARK = ("#16222B", "#1D4A66", "#2F7FB0")
 
 # Geometric shapes, which no system turns into emoji as it does with arrows.
 MARKS: dict[Regime, str] = {"fading": "▼", "edge": "◆", "rugged": "▲"}

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from echoic.core.records import ReportRecord
 from echoic.reports.columns import Column, columns
+from echoic.reports.phase import phase_sentence, placed
+from echoic.reports.prescriptions import in_terminal
 from echoic.reports.sparklines import SPARKS, sparklines
 from echoic.reports.style import (
     ASCII_MARKS,
@@ -96,11 +98,15 @@ class TerminalReport:
         # A measure of 72 letters reads well; a wide terminal does not stretch it.
         yield from Text(printable(record.verdict), "bold").wrap(console, min(72, width))
         yield Text("")
+        if record.prescriptions:
+            yield from in_terminal(record, console, width, plain)
         if record.networks:
             yield _table(record, width, plain)
             yield from _footnotes(record, width, plain)
             yield Text("")
-            yield sparklines(record, width, plain)
+            if not record.prescriptions:
+                yield sparklines(record, width, plain)
+        yield from _phase(record, console, width, plain)
         yield from _warnings(record, console, width, plain)
         if self.location is not None:
             yield Text(f"Report: {printable(os.fspath(self.location))}", overflow="fold")
@@ -241,6 +247,18 @@ def _fitting(
             left -= needed
     names = min(max(longest, len("network")), max(shortest, len("network")) + left, _LONGEST_NAME)
     return [column for column in every if column.key in kept], names
+
+
+def _phase(record: ReportRecord, console: Console, width: int, plain: bool) -> Iterator[Text]:
+    """The phase diagram in a sentence."""
+    network = placed(record)
+    if network is None or network.phase_map is None:
+        return
+    sentence = phase_sentence(network.phase_map)
+    if plain:
+        sentence = sentence.encode("ascii", "replace").decode()
+    yield from Text(sentence).wrap(console, min(72, width))
+    yield Text("")
 
 
 def _warnings(record: ReportRecord, console: Console, width: int, plain: bool) -> Iterator[Text]:

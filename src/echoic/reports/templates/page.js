@@ -25,7 +25,8 @@
     const family = getComputedStyle(document.body).fontFamily;
     return {
       width, height: state.printing ? (three ? 170 : 230) : plot.clientHeight, small: width < 420, font, family,
-      touch: touch.matches, coloured: state.coloured, colours: palette.curves, grey: palette.grey,
+      touch: touch.matches, coloured: state.coloured, colours: palette.curves, grey: palette.grey, fill: palette.fill,
+      paper: state.printing ? "#ffffff" : colour("paper"),
       ink: state.printing ? "#000000" : colour("ink"), faint: state.printing ? "#444444" : colour("faint"),
       shade: state.printing ? "rgba(0,0,0,0.09)" : colour("shade"),
       measure: (text) => { pen.font = `${font}px ${family}`; return pen.measureText(text).width; },
@@ -47,6 +48,7 @@
     if (id === "gain" || id === "information") return memoryFigure(data, id, chosen(id), view, state.ranges[id]);
     if (id === "spectrum") return rankFigure(data, view, [["exponents", "measured"], ["predicted", "predicted"]], "exponent (nats per step)");
     if (id === "singular") return rankFigure(data, view, [["singular_values", "measured"]], "log of singular value");
+    if (id === "phase") return phaseFigure(data.phase, view);
     return autocorrelationFigure(data, view);
   }
 
@@ -99,7 +101,12 @@
     const meta = found.data.meta, k = found.pointNumber;
     if (!meta) return;
     const lines = [];
-    if (meta.curve) {
+    if (meta.phase) {
+      const [row, column] = k, { x, y, reach } = meta.phase;
+      lines.push(`${x.label}: ${digits(x.values[column], 2)}`, `${y.label}: ${digits(y.values[row], 2)}`);
+      const steps = Number(reach[row][column]);
+      lines.push(Number.isNaN(steps) ? "rugged, or nothing predicted" : `predicted horizon: ${digits(steps, 2)} steps`);
+    } else if (meta.curve) {
       const { quantity, origin } = meta.curve;
       const plain = plots.some((plot) => plot.dataset.figure in state.kinds && chosen(plot.dataset.figure) === quantity);
       lines.push(data.networks[meta.network].name);
@@ -204,6 +211,10 @@
         lags.forEach((lag, k) => lines.push([network, curve.quantity, curve.origin, lag, curve.value[k],
           curve.error ? curve.error[k] : "", curve.floor ? curve.floor[k] : ""]));
       }
+    } else if (id === "phase") {
+      const { x, y, reach } = data.phase;
+      lines.push([x.label, y.label, "predicted_horizon"]);
+      reach.forEach((row, i) => row.forEach((steps, j) => lines.push([x.values[j], y.values[i], steps])));
     } else if (id === "autocorrelation") {
       lines.push(["lag", "autocorrelation"]);
       for (const { series } of rows) series.index.forEach((lag, k) => lines.push([lag, series.value[k]]));
