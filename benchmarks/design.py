@@ -4,13 +4,14 @@ Each line of the output is one prescription on one signal, with the horizon meas
 network; what is there already is not done again, so that a run can be stopped and repeated. At the
 end the table, and the share of feasible prescriptions' networks within a factor 1.5 of the horizon.
 
-    python -m benchmarks.design --output design.jsonl
+    python -m benchmarks design --output design.jsonl
 """
 
 import argparse
 import json
 import math
 import pathlib
+import sys
 import time
 from collections import defaultdict
 
@@ -93,7 +94,7 @@ def table(lines: list[dict]) -> None:
         print(f"{'all':28} {np.mean(whole):.1%}")
 
 
-def main() -> None:
+def main(*arguments: str) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("design.jsonl"))
     parser.add_argument("--horizons", type=int, nargs="+", default=HORIZONS)
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=UNITS)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--seconds", type=float, default=math.inf, help="stop after these")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     started = time.perf_counter()
     lines = []
     if chosen.output.exists():
@@ -126,4 +127,4 @@ def main() -> None:
 SHOWN = ("name", "signal", "horizon", "feasible", "predicted", "measured", "disagrees", "seconds")
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -170,7 +170,7 @@ def _answer(
         why = f"Biases of the {kind.gate} spread over the lags to {law.horizon:.5g}, weak weights"
     share = float(curves.recurrent_share[min(wanted.horizon, len(curves.hops) - 1)])
     if feasible:
-        reason = f"{why}: {share:.1%} of the gradient's power passes recurrent weights."
+        reason = f"{why}: a share of {share:.1g} of the gradient's power passes recurrent weights."
     else:
         end = (wanted.horizon + 0.5) * math.exp(-missing)
         reason = f"{why}: no bias brings the predicted reach to the horizon, the nearest {end:.0f}."
