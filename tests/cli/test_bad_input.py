@@ -136,6 +136,10 @@ def test_options_of_a_saved_network_without_one(refused, option):
     assert "name its file" in refused("checkup", option, "relu")
 
 
+def test_advice_is_for_a_saved_network_only(refused):
+    assert "--no-advice speaks of a saved network" in refused("checkup", "--no-advice")
+
+
 def test_options_of_the_built_in_networks_with_a_saved_one(refused, tmp_path):
     message = refused("checkup", tmp_path / "net.safetensors", "--cell", "gru", "--init", "chrono")
     assert "--cell and --init speak of the built-in networks" in message

@@ -152,7 +152,12 @@ def furthest(found, expected):
     return max(deviations)
 
 
-@pytest.mark.parametrize("name", CELLS)
+# The backward pass is one for all of them: each of its branches is taken by one of these.
+QUICK = ("gauged", "elman", "lstm", "network")
+EACH = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CELLS]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_values_and_gradients_are_those_of_a_plain_scan(name, monkeypatch, x64):
     # Two whole blocks of four steps, and a remainder of three.
     monkeypatch.setattr(ROLLOUT, "divisor_near", lambda length, target: 4)
@@ -161,7 +166,7 @@ def test_values_and_gradients_are_those_of_a_plain_scan(name, monkeypatch, x64):
     assert furthest(found, with_gradient(plain, given)) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["elman", "gru"])
+@pytest.mark.parametrize("name", [pytest.param("elman", marks=pytest.mark.slow), "gru"])
 def test_gradients_in_single_precision(name):
     given = arguments(name)
     found = gradient(lambda c, xs, s: rollout(c, xs, state=s), given)
@@ -172,9 +177,9 @@ def test_gradients_in_single_precision(name):
     ("name", "collect", "segment"),
     [
         ("elman", "nothing", 4),
-        ("full peephole", "outputs", 100),
+        pytest.param("full peephole", "outputs", 100, marks=pytest.mark.slow),
         ("gauged", "outputs", 4),
-        ("network", "outputs", 4),
+        pytest.param("network", "outputs", 4, marks=pytest.mark.slow),
         ("reset before", "states", 4),
     ],
 )
@@ -379,6 +384,7 @@ def peak_memory(length):
     return tuple(float(word) for word in done.stdout.split())
 
 
+@pytest.mark.slow
 def test_memory_grows_as_the_square_root_of_time():
     # All states would take 320 MiB, the projected inputs as much again.
     assert peak_memory(20_000)[0] < 100

@@ -68,6 +68,7 @@ def quadrants(h, _):
     return jnp.tanh(1.5 * h)
 
 
+@pytest.mark.slow
 def test_a_limit_cycle(x64):
     """r' = r (1 + a (1 - r^2)) and a turn by 0.7: exponents 0 and log(1 - 2a), frequency 0.7."""
     angle, a = 0.7, 0.1

@@ -62,6 +62,7 @@ def dense_matrix(w, steps, *, mutant=None):
 # The matrix and what it tells
 
 
+@pytest.mark.slow
 def test_capacity_against_sums(x64):
     rng = np.random.default_rng(0)
     w, v = stable(N, rng), rng.normal(size=(N, 2))

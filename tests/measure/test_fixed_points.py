@@ -122,6 +122,7 @@ def test_the_two_points_of_henon(x64):
     np.testing.assert_array_equal(found.details["kind"], [Stability.SADDLE] * 2)
 
 
+@pytest.mark.slow
 def test_a_slow_point_where_two_points_have_met(x64):
     """h' = h + c (e + h^2), and a contracting unit: slowest at 0, at the speed (c e)^2 / 2."""
     c, e = 0.1, 1e-3
@@ -158,6 +159,7 @@ def one_unit():
     )
 
 
+@pytest.mark.slow
 def test_an_input_moves_the_points(x64):
     """One unit, tanh(2 h + x): three points below the critical input, one above."""
     cell = one_unit()

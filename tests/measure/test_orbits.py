@@ -74,6 +74,7 @@ def diagram(cell):
     )
 
 
+@pytest.mark.slow
 def test_the_chaotic_lstm_of_two_units(x64):
     """The weights are those of the code of Ribeiro et al. (2020); the periods come from NumPy."""
     found = diagram(two_units())

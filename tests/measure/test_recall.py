@@ -399,6 +399,7 @@ def ecg():
     return (series - series.mean()) / series.std()
 
 
+@pytest.mark.slow
 def test_memoryless_network_on_an_electrocardiogram(x64):
     series = ecg()
     cell = Plain(np.zeros((64, 64)), random(64)[1], linear=False)

@@ -104,6 +104,7 @@ def test_structured_weights_without_a_law_have_no_theory():
     assert wide_limit(trained, LAGS, values=signal(), burn_in=60).curves == ()
 
 
+@pytest.mark.slow
 def test_a_gaussian_network_is_followed_for_few_lags_only():
     curve = predicted(cells.Elman(1, 64, recurrent=init.gaussian(1.0), key=jr.key(0)))
     assert np.isfinite(curve.value[:3]).all()
@@ -124,6 +125,7 @@ def test_strong_coupling_leaves_the_residual_to_the_wide_theory():
     assert ("gradient_reach", "predicted") not in origins[1]
 
 
+@pytest.mark.slow
 def test_here_is_where_the_predicted_curve_ends_and_the_arrow_points_to_the_prescription():
     cell, better = (
         network(),

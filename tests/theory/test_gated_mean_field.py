@@ -261,6 +261,7 @@ def lstm_by_hand(law, peepholes, size, steps, seed, lags=()):
     return np.mean(moments, axis=0), np.array(powers)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_population_of_units_with_full_peepholes_has_the_closed_form():
     law = LSTM(*gates(LSTM_LAW), sees="cell")
@@ -344,6 +345,7 @@ def test_the_rate_of_a_population_is_that_of_its_overlap():
     assert rate != pytest.approx(float(settled.gain.value), rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_critical_points_solve_their_equations():
     chosen = Chosen(1.0, 3.0, 0.01, 0.5), Chosen(1.0, 0.5, 0.0, 0.5), Chosen(3.0)

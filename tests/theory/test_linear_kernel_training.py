@@ -274,6 +274,7 @@ def test_convolution_descends_as_the_theory_says(x64):
     assert optax.apply_updates(model, slopes).theta.shape == (5, 1, 1)
 
 
+@pytest.mark.slow
 def test_convolution_keeps_the_dtype_and_answers_nan_with_nan():
     model = ScaledConvolution(lag_weights(0.4, 4), np.zeros((5, 2, 1)))
     assert model.theta.dtype == jnp.float32

@@ -156,6 +156,7 @@ def test_a_sampled_timescale():
     assert -1 / slope != pytest.approx(2 * float(found.timescale), rel=0.15)  # an amplitude's
 
 
+@pytest.mark.slow
 def test_inputs_that_stand():
     """A third of the input's power is constant: length, cosine and gain, to sampling noise."""
     mu, size, standing, steps = 1.0, 8192, 0.15, 60

@@ -174,6 +174,7 @@ def test_plain_network_is_that_of_mean_field_theory():
     assert curve.trusted_lag(1024) == 10
 
 
+@pytest.mark.slow
 def test_input_reach_is_a_length_in_units_of_the_spread():
     """A linear network: the length of V diag(s) / sqrt(m), times sigma^k."""
     sigma, channels, width = 0.9, 5, 100
@@ -268,6 +269,7 @@ def test_a_unit_obeys_the_equations_of_its_cell(name):
     assert not np.allclose(crossed, expected, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_laws_in_units_of_the_width():
     def sigma(family, **options):
         law = family(CHANNELS, SIZE, key=KEYS[0], **options).hyperparameters()

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import math
 
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
@@ -234,18 +233,23 @@ def test_the_gap_shrinks_with_width(name):
 
 def test_wrong_theories_of_a_real_network_are_rejected():
     """Averaged gates, no passes, mass without interference, one replica: each far off."""
-    case, width, lag = CASES["heterogeneous"], 256, 60
-    prediction = case.predict(width)
+    case, width, lag = CASES["turning"], 256, 60
     square, error = (part[lag] for part in case.measure(width)["gradient_reach"])
-    assert abs(prediction.gradient_reach[lag] ** 2 - square) < 4 * max(error, 0.1 * square)
-    law = case.family(1, width, key=jr.key(0), **case.options).residual.moduli
-    moduli, coupling = np.asarray(law), case.options["coupling"]
-    no_passes = np.mean(moduli ** (2 * lag))
-    averaged = np.mean(moduli**2) ** lag
-    one_time = _renewal(moduli**2, coupling**2, lag)
-    assert no_passes < 0.8 * square
-    assert averaged < 0.1 * square
-    assert one_time < 0.8 * square
+    prediction = case.predict(width)
+    deviation = math.hypot(error, 2 * math.sqrt(square) * prediction.gradient_reach_error[lag])
+    assert abs(prediction.gradient_reach[lag] ** 2 - square) < 4 * deviation
+    stay, jump = np.array([0.98**2]), case.options["coupling"] ** 2
+    no_passes, one_time = stay[0] ** lag, _renewal(stay, jump, lag)  # even without saturation
+    assert no_passes < 0.5 * square
+    assert one_time < 0.5 * square
+
+    case = CASES["heterogeneous"]
+    square = case.measure(width)["gradient_reach"][0][lag]
+    moduli = np.asarray(
+        case.family(1, width, key=jr.key(0), **case.options).residual_moduli(), np.float64
+    )
+    averaged_first = np.mean(moduli**2) ** lag
+    assert averaged_first < 0.1 * square
 
     strong, lag = CASES["LSTM, strong"], 40
     prediction, measured = strong.predict(width), strong.measure(width)
@@ -293,6 +297,5 @@ def test_powers_of_a_gaussian_matrix_grow_by_the_fourth_power_of_passes():
     squares = np.sum(power**2, axis=(1, 2)) / size
     excess, error = squares.mean() - 1, squares.std() / math.sqrt(samples)
     assert abs(excess - passes**4 / (11 * size**2)) < 4 * error + 0.1 * excess
-    assert jnp.sqrt(size) > passes
     second_power = passes**2 / (2 * size)
     assert abs(excess - second_power) > 10 * error

@@ -35,6 +35,7 @@ def command(
     max_lag: Annotated[int | None, Parameter(converter=_whole)] = None,
     seed: Whole = 0,
     thorough: Flag = False,
+    advice: Annotated[bool, Parameter(negative="--no-advice")] = True,
     resume: Flag = False,
     nonlinearity: Literal["tanh", "relu"] | None = None,
     prefix: str | None = None,
@@ -75,6 +76,9 @@ def command(
         Seed of all random numbers.
     thorough
         Nine times the samples: error bars a third as wide where the signal is long enough.
+    advice
+        Place a saved network on the phase diagram of its family and, if it misses the horizon,
+        measure the nearest prescriptions beside it.
     resume
         Go on from an interrupted run with the same settings in the same output folder.
     nonlinearity
@@ -89,7 +93,12 @@ def command(
         Print report.json on standard output, and nothing else.
     """
     _refuse_what_would_be_ignored(
-        model is None, cell=cell, init=init, nonlinearity=nonlinearity, prefix=prefix
+        model is None,
+        cell=cell,
+        init=init,
+        nonlinearity=nonlinearity,
+        prefix=prefix,
+        no_advice=None if advice else True,
     )
     with Session(output, quiet=json) as session:
         session.says("reading the data")
@@ -116,6 +125,7 @@ def command(
             "max_lag": max_lag,
             "seed": seed,
             "thorough": thorough,
+            "advice": advice,
         }
         options: dict[str, Any] = {
             "horizon": horizon,
@@ -137,7 +147,7 @@ def command(
                     network = load(model, nonlinearity=nonlinearity, prefix=prefix)
                 session.begins(1)
                 name = pathlib.Path(model).stem
-                report = checkup(network, series, name=name, **options)
+                report = checkup(network, series, name=name, advise=advice, **options)
         except KeyboardInterrupt:
             return session.stopped()
         return session.finished(report)
@@ -145,8 +155,8 @@ def command(
 
 def _refuse_what_would_be_ignored(compares: bool, **options: Any) -> None:
     """Options that mean nothing here are a mistake: better told than ignored."""
-    names = ("nonlinearity", "prefix") if compares else ("cell", "init")
-    given = [f"--{name}" for name in names if options[name] is not None]
+    names = ("nonlinearity", "prefix", "no_advice") if compares else ("cell", "init")
+    given = [f"--{name.replace('_', '-')}" for name in names if options[name] is not None]
     if given:
         raise ValueError(
             f"{' and '.join(given)} speak{'s' if len(given) == 1 else ''} of"
