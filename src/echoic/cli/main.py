@@ -11,7 +11,7 @@ import cyclopts
 from rich.console import Console
 
 from echoic import __version__
-from echoic.cli import checkup, data
+from echoic.cli import checkup, data, design
 
 app = cyclopts.App(
     name="echoic",
@@ -19,6 +19,7 @@ app = cyclopts.App(
     version=__version__,
 )
 app.command(checkup.command, name="checkup")
+app.command(design.command, name="design")
 app.command(data.app)
 
 

@@ -8,11 +8,13 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from echoic.core.files import write_whole
 
 if TYPE_CHECKING:
     from echoic.core.records import NetworkRecord
@@ -23,12 +25,13 @@ _SECONDS_BETWEEN_SAVES = 10.0
 
 
 class Session:
-    """One run of ``echoic checkup``: its output folder, its progress bar, its reports.
+    """One run of a command that examines networks: its folder, its progress bar, its reports.
 
-    Results go to standard output, progress to standard error.
+    Results go to standard output, progress to standard error. ``name`` is that of the reports.
     """
 
-    def __init__(self, folder: pathlib.Path, *, quiet: bool):
+    def __init__(self, folder: pathlib.Path, *, quiet: bool, name: str = "report"):
+        self.name = name
         self.request: dict[str, Any] = {}
         self._so_far: Report | None = None
         self._total = 0
@@ -108,15 +111,21 @@ class Session:
             )
         return {network.name: network for network in record.networks}
 
-    def finished(self, report: "Report") -> int:
-        """Write the reports and show the table. The exit code."""
+    def notices(self, sentence: str) -> None:
+        """A last line on standard output, kept from machines."""
+        if not self.quiet:
+            self.out.print(_printable(sentence), markup=False, soft_wrap=True)
+
+    def finished(self, report: "Report", more: Mapping[str, bytes] | None = None) -> int:
+        """Write the reports, and ``more`` files by name, and show the table. The exit code."""
         from echoic import reports
 
         self._bar.stop()
         text = reports.to_json(report.record)
         self.folder.mkdir(parents=True, exist_ok=True)
-        report.save(self.folder / "report.json")
-        page = report.save(self.folder / "report.html")
+        report.save(self.folder / f"{self.name}.json")
+        page = report.save(self.folder / f"{self.name}.html")
+        others = [write_whole(self.folder / name, data) for name, data in (more or {}).items()]
         self._partial.unlink(missing_ok=True)
         if self.quiet:
             sys.stdout.write(text)
@@ -124,7 +133,9 @@ class Session:
             self.out.print()
             reports.render(report.record, self.out)
             self.out.print()
-            self.out.print(_printable(f"Report: {page}"), markup=False, soft_wrap=True)
+            self.notices(f"Report: {page}")
+            for path in others:
+                self.notices(f"Picture: {path}")
         return 0
 
     def stopped(self) -> int:
@@ -156,7 +167,7 @@ class Session:
 
     @property
     def _partial(self) -> pathlib.Path:
-        return self.folder / "report.partial.json"
+        return self.folder / f"{self.name}.partial.json"
 
 
 def _printable(text: str) -> str:

@@ -3,6 +3,16 @@
 from echoic.core.horizon import Thresholds
 from echoic.diagnosis.assemble import Progress
 from echoic.diagnosis.candidates import CANDIDATES, Candidate, select
+from echoic.diagnosis.designs import Designed, design_report
 from echoic.diagnosis.report import Report
 
-__all__ = ["CANDIDATES", "Candidate", "Progress", "Report", "Thresholds", "select"]
+__all__ = [
+    "CANDIDATES",
+    "Candidate",
+    "Designed",
+    "Progress",
+    "Report",
+    "Thresholds",
+    "design_report",
+    "select",
+]

@@ -72,11 +72,13 @@ class Progress:
     """Whom to tell how the work goes; the command line draws its bar with it.
 
     ``stage(network, stage)`` is called when a measurement begins, ``done(record, so_far)`` when a
-    network is finished, with the report on all that are finished by then.
+    network is finished, with the report on all that are finished by then, ``begins(number)`` when
+    it is known how many there are, where that takes time to find out.
     """
 
     stage: Callable[[str, str], None] = lambda network, stage: None
     done: Callable[[NetworkRecord, Report], None] = lambda record, so_far: None
+    begins: Callable[[int], None] = lambda number: None
 
 
 def prepared(
