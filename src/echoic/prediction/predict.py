@@ -17,7 +17,7 @@ from echoic.prediction.prediction import Prediction, curve
 from echoic.prediction.unit import POPULATIONS, unit_of
 from echoic.theory import tied
 
-_WINDOWS = 4
+_WINDOWS = 8
 _SOURCE = (
     "Dynamical mean-field theory of tied weights (after Sompolinsky, Crisanti & Sommers 1988;"
     " Chen, Pennington & Schoenholz 2018), along the input itself"

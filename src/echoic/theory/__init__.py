@@ -1,6 +1,6 @@
 """Predictions: functions of hyperparameters and of the input's statistics only."""
 
-from echoic.theory import mean_field
+from echoic.theory import gaussian, mean_field, tied
 from echoic.theory.certificates import (
     Certificate,
     drive_bound,
@@ -113,6 +113,7 @@ __all__ = [
     "feedback_chain_eigenvalues",
     "feedback_chain_fisher_memory",
     "gain_bounds",
+    "gaussian",
     "growth_law",
     "gru_certificate",
     "identify_weight_law",
@@ -142,6 +143,7 @@ __all__ = [
     "residual_certificate",
     "spectral_match",
     "stable_lstm_rate",
+    "tied",
     "weakly_coupled_exponents",
     "wide_kernel",
 ]
