@@ -11,7 +11,7 @@ import echoic
 from echoic import init
 from echoic.prescription.design import chosen, design
 from echoic.prescription.families import FAMILIES
-from echoic.prescription.families.gaussian_matrices import reachable_lag, typical_powers
+from echoic.prescription.families.gaussian_matrices import reachable, scatter
 from echoic.prescription.statistics import input_statistics
 
 NOISE = np.random.default_rng(0).normal(size=3000)
@@ -118,11 +118,32 @@ def test_saturation_takes_a_thirtieth_of_the_horizon():
 
 
 def test_gaussian_matrices_scatter():
-    mean, spread = typical_powers(64, 60)
-    assert abs(mean[4]) < 0.05
-    assert spread[4] < 0.1
-    assert 0.25 < spread[16] < 0.6  # 0.42 over 40 other draws
-    assert 10 < reachable_lag(32, 400, 0.05) < reachable_lag(64, 400, 0.05) < 40
+    short, long = (scatter(64, horizon, 100, 0.05) for horizon in (4, 40))
+    assert short.share == 1
+    assert long.share < 0.8
+    # Wide networks: sigma^k. Narrow ones grow on the way, so that sigma must be smaller.
+    assert short.log_sigma == pytest.approx(math.log(0.05) / 4.5, abs=0.02)
+    assert long.log_sigma < math.log(0.05) / 40.5 - 0.01
+    assert short.typical[4] > math.log(0.05) > short.typical[5]
+    assert 4 <= reachable(32, 400, 0.05) < reachable(128, 400, 0.05) < 60
+
+
+@pytest.mark.slow
+def test_the_share_of_gaussian_draws_that_keep_to_a_horizon():
+    size, horizon = 128, 34
+    found = scatter(size, horizon, 60, 0.05)
+    rng, last = np.random.default_rng(7), []
+    for _ in range(60):
+        matrix = rng.normal(size=(size, size)) / math.sqrt(size)
+        power, gain = np.eye(size), []
+        for _ in range(80):
+            gain.append(np.linalg.norm(power) / math.sqrt(size))
+            power = math.exp(found.log_sigma) * matrix @ power
+        last.append(np.flatnonzero(np.array(gain) >= 0.05)[-1])
+    ratio = np.array(last) / horizon
+    kept = np.mean((ratio > 1 / 1.5) & (ratio < 1.5))
+    assert abs(kept - found.share) < 4 * math.sqrt(0.2 * (1 / 60 + 1 / 48))
+    assert np.exp(np.median(np.log(ratio))) == pytest.approx(1, rel=0.15)
 
 
 def test_gaussian_weights_carry_no_long_horizon():

@@ -12,9 +12,10 @@ from scipy.special import ive
 
 from echoic import init
 from echoic.prescription.families.gaussian_matrices import (
-    reachable_lag,
-    typical_powers,
-    worst_spread,
+    ENOUGH,
+    explanation,
+    reachable,
+    scatter,
 )
 from echoic.prescription.families.small_signal import input_law, largest_gain, mean_slope
 from echoic.prescription.prescription import Prescription, Wanted, prescribe
@@ -88,38 +89,27 @@ def weakly_coupled(wanted: Wanted) -> Prescription:
 
 def gaussian(wanted: Wanted) -> Prescription:
     """Independent Gaussian entries: the memory runs through one random matrix, k times."""
-    size, horizon, lags = wanted.hidden_size, wanted.horizon, wanted.lags
-    threshold = wanted.thresholds.gain
-    _, spread = typical_powers(size, horizon)
-    feasible = bool(spread[horizon] <= worst_spread(threshold))
-    reach = horizon if feasible else reachable_lag(size, horizon, threshold)
-    typical, _ = typical_powers(size, int(lags[-1]))
-    scatter = -spread[horizon] / math.log(threshold)
-    log_decay = (math.log(threshold) - typical[reach]) / (reach + 0.5)
-    statistics = wanted.statistics
-    short = min(math.exp(log_decay), 0.99)
-    # Slow inputs meet modes near 1; twice the power of a white input's trace is their share.
-    energy = 2 * statistics.energy / (1 - short**2)
-    gain = largest_gain(wanted, energy)
-    slope = mean_slope(gain**2 * energy / 2)
+    size, horizon, threshold = wanted.hidden_size, wanted.horizon, wanted.thresholds.gain
+    last = int(wanted.lags[-1])
+    found = scatter(size, horizon, last, threshold)
+    feasible, share, reach = found.share >= ENOUGH, found.share, horizon
+    if not feasible:
+        reach = reachable(size, horizon, threshold)
+        found = scatter(size, reach, last, threshold)
+    energy = wanted.statistics.energy / (1 - min(math.exp(2 * found.log_sigma), 0.98))
+    # Slow inputs meet modes near 1: half of what a white input would be allowed.
+    gain = largest_gain(wanted, 2 * energy)
+    sigma = _digits(math.exp(found.log_sigma) / mean_slope(gain**2 * energy))
     if feasible:
-        why = (
-            f"Gaussian weights of spread {math.exp(log_decay) / slope:.5g}; one draw differs from"
-            f" another by {scatter:.0%} in its horizon"
-        )
+        why = f"Gaussian weights of spread {sigma:.5g}; {share:.0%} of draws keep to the horizon"
     else:
-        why = (
-            f"One draw of {size} Gaussian units differs from another by a factor"
-            f" e^{spread[horizon]:.2g} in its gain at lag {horizon}, so that no spread of the"
-            f" weights sets the horizon; {reach} steps are within reach of nine draws in ten."
-            " Orthogonal or diagonal weights do not scatter. This is the network for those steps"
-        )
+        why = explanation(size, horizon, share, reach)
     return _elman(
         wanted,
         name="Elman, Gaussian",
-        recurrent=init.gaussian(_digits(math.exp(log_decay) / slope)),
+        recurrent=init.gaussian(sigma),
         gain=gain,
-        value=np.exp(log_decay * lags + typical),
+        value=np.exp(found.typical),
         paper="Chen, Pennington & Schoenholz 2018",
         why=why,
         feasible=feasible,

@@ -6,9 +6,10 @@ import numpy as np
 
 from echoic import init, theory
 from echoic.prescription.families.gaussian_matrices import (
-    reachable_lag,
-    typical_powers,
-    worst_spread,
+    ENOUGH,
+    explanation,
+    reachable,
+    scatter,
 )
 from echoic.prescription.prescription import Prescription, Wanted, prescribe
 from echoic.prescription.recipe import Recipe
@@ -35,34 +36,27 @@ def orthogonal(wanted: Wanted) -> Prescription:
 
 def gaussian(wanted: Wanted) -> Prescription:
     """Gaussian W: the variance that brings the typical gain to the threshold at the horizon."""
-    size, horizon, lags = wanted.hidden_size, wanted.horizon, wanted.lags
-    threshold = wanted.thresholds.gain
-    _, spread = typical_powers(size, horizon)
-    feasible = bool(spread[horizon] <= worst_spread(threshold))
-    reach = horizon if feasible else reachable_lag(size, horizon, threshold)
-    typical, _ = typical_powers(size, int(lags[-1]))
-    scatter = -spread[horizon] / math.log(threshold)
-    log_decay = (math.log(threshold) - typical[reach]) / (reach + 0.5)
-    sigma = float(f"{math.exp(log_decay):.9g}")
-    speed = theory.learning_speed(sigma**2, horizon)[horizon]
+    size, horizon, threshold = wanted.hidden_size, wanted.horizon, wanted.thresholds.gain
+    last = int(wanted.lags[-1])
+    found = scatter(size, horizon, last, threshold)
+    feasible, share, reach = found.share >= ENOUGH, found.share, horizon
+    if not feasible:
+        reach = reachable(size, horizon, threshold)
+        found = scatter(size, reach, last, threshold)
+    sigma = float(f"{math.exp(found.log_sigma):.9g}")
     if feasible:
+        speed = theory.learning_speed(sigma**2, horizon)[horizon]
         reason = (
-            f"A transition variance of {sigma**2:.5g}; lag {horizon} is learnt at {speed:.2g} of"
-            f" the speed of lag 0, and one draw differs from another by {scatter:.0%}"
-            " in its horizon."
+            f"A transition variance of {sigma**2:.5g}: {share:.0%} of draws keep to the horizon,"
+            f" and lag {horizon} is learnt at {speed:.2g} of the speed of lag 0."
         )
     else:
-        reason = (
-            f"One draw of {size} Gaussian units differs from another by a factor"
-            f" e^{spread[horizon]:.2g} in its gain at lag {horizon}, so that no transition variance"
-            f" sets the horizon; {reach} steps are within reach of nine draws in ten. Orthogonal"
-            " weights do not scatter. This is the network for those steps."
-        )
+        reason = explanation(size, horizon, share, reach) + "."
     return _linear(
         wanted,
         "linear, Gaussian",
         Recipe("LinearRNN", {"parametrisation": "standard", "recurrent": init.gaussian(sigma)}),
-        np.exp(log_decay * lags + typical),
+        np.exp(found.typical),
         reason,
         "finite width: powers of sampled Gaussian matrices",
         feasible,
