@@ -142,7 +142,10 @@ def falls_at(curve: np.ndarray, threshold: float) -> float:
 
 
 def _axis(label: str, span: tuple[float, float], log: bool, marks: list[float]) -> Axis:
-    """The usual span, widened to hold the marks with a little room."""
+    """The usual span, widened to hold the marks with a little room; the marks are points of it.
+
+    Near criticality the horizon changes so fast that it cannot be read between two points.
+    """
     scale = np.log if log else lambda value: value
     shown = [mark for mark in marks if not log or mark > 0]
     low, high = (scale(end) for end in span)
@@ -150,6 +153,10 @@ def _axis(label: str, span: tuple[float, float], log: bool, marks: list[float]) 
     low = min([low, *(scale(mark) - room for mark in shown)])
     high = max([high, *(scale(mark) + room for mark in shown)])
     values = np.linspace(low, high, _POINTS)
+    free = list(range(1, _POINTS - 1))
+    for mark in {float(scale(mark)) for mark in shown}:
+        values[free.pop(int(np.argmin(np.abs(values[free] - mark))))] = mark
+    values.sort()
     return Axis(label, np.exp(values) if log else values, log)
 
 

@@ -99,7 +99,7 @@ def caption(diagram: PhaseMap) -> str:
         else f"Look at the bold line: on it {printable(diagram.family)} is predicted to reach the"
         f" {diagram.wanted} steps you asked for, by different settings at different costs."
     )
-    text += " The darker, the farther."
+    text += " The stronger the blue, the farther."
     if np.isnan(diagram.reach).any():
         text += " Grey: rugged, too steep to train, or nothing is predicted."
     if diagram.here is not None and diagram.there is not None:
