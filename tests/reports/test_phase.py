@@ -5,6 +5,8 @@ import io
 import json
 import math
 import re
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -24,6 +26,8 @@ from echoic.reports.phase import (
 )
 
 X, Y = np.geomspace(0.01, 1.0, 9), np.linspace(-2.0, 8.0, 11)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 HOSTILE = "<b>x</b>\x1b[31m"
 
 
@@ -151,3 +155,24 @@ def test_the_figure_on_paper(diagram, kind):
     assert ("50 steps" in texts) == (kind in ("whole", "bare"))
     assert ("you are here" in texts) == (kind != "bare")
     assert "mean bias" in texts
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_browser_draws_it_without_a_word_of_complaint(placed, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(reports.to_html(placed), "utf-8")
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
+            "--virtual-time-budget=5000", "--window-size=1400,1000", "--dump-dom", path.as_uri(),
+        ],
+        capture_output=True, check=True, timeout=170,
+    )  # fmt: skip
+    dom = done.stdout.decode("utf-8")
+    assert 'data-ready="true"' in re.search(r"<html[^>]*>", dom)[0]
+    assert b"CONSOLE" not in done.stderr
+    figure = dom[dom.index('id="plot-phase"') : dom.index('id="plot-spectrum"')]
+    for word in ("you are here", "LSTM, chrono", "50 steps", "predicted horizon (steps)", "<image"):
+        assert word in figure
+    assert 'class="contourlevel"' in figure
