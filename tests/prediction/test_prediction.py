@@ -132,16 +132,15 @@ def test_here_is_where_the_predicted_curve_ends_and_the_arrow_points_to_the_pres
         cells.GRU(1, 128, recurrent=init.gaussian(0.4), bias=init.chrono(90), key=jr.key(0)),
     )
     found = phase_map(cell, signal(), horizon=40, towards=better, towards_name="GRU, chrono")
-    assert found.reach.shape == (11, 11)
+    assert found.reach.shape == (len(found.vertical.values), len(found.horizontal.values))
     assert (found.wanted, found.there_name) == (40, "GRU, chrono")
     assert found.here is not None
     assert found.there is not None
     assert found.here[0] == pytest.approx(0.4)
     assert found.there[1] > found.here[1] + 0.5
     # At the network's own place the diagram says what its predicted curve says.
-    x, y = np.log(found.horizontal.values), found.vertical.values
-    column = [np.interp(np.log(found.here[0]), x, np.log(row)) for row in found.reach]
-    at_here = np.exp(np.interp(found.here[1], y, column))
+    row = list(found.vertical.values).index(found.here[1])
+    at_here = found.reach[row, list(found.horizontal.values).index(found.here[0])]
     end = horizon_of(predicted(cell, "coherent_reach").value, None, 0.05, relative=True)
     assert end is not None
     assert at_here == pytest.approx(end.last, rel=0.2) or end.censored

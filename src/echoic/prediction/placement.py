@@ -16,10 +16,20 @@ from echoic.core.records import Axis, PhaseMap
 from echoic.prediction.unit import unit_of
 from echoic.theory import tied
 
-# A smooth surface: eleven points an axis draw the contour of a horizon to some ten per cent.
-_POINTS, _UNITS, _POPULATIONS, _WINDOWS = 11, 64, 2, 3
+_UNITS, _POPULATIONS, _WINDOWS = 64, 2, 3
+_PLAIN_UNITS = 1024  # where all memory passes through W: their tangents cost nothing
 _BEYOND = 2  # lags are looked at up to so many horizons; farther reaches are guessed from there
 _SOURCE = "Dynamical mean-field theory of tied weights, along the input itself"
+
+
+# Where hyperparameters are looked at. A smooth surface: eleven points draw a contour to some ten
+# per cent. Near the edge of a random matrix, at 1, the horizon runs off to infinity within a few
+# per cent of the spread.
+_DECADES = np.geomspace(1e-4, 1.0, 9)
+_EDGE = np.array([0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0, 1.02, 1.05, 1.1, 1.3, 1.6, 2.0])
+_STEPS = np.geomspace(3.0, 3000.0, 11)
+_SPREADS = np.geomspace(0.01, 3.0, 11)
+_BIASES = np.linspace(-2.0, 9.0, 12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +39,7 @@ class _Plane:
     labels: tuple[str, str]
     place: Callable[[Any], tuple[float, float]]
     move: Callable[[Any, Any, Any], tied.Unit]
-    spans: tuple[tuple[float, float], tuple[float, float]]
+    values: tuple[np.ndarray, np.ndarray]
     logarithmic: tuple[bool, bool]
 
 
@@ -59,17 +69,19 @@ def phase_map(
     network that the arrow points to may differ in those as well. A small population of units makes
     each value uncertain by some per cent.
 
-    **Cost:** 121 predictions by a small population: a few to twenty seconds.
+    **Cost:** some 150 predictions by a small population: a few to twenty seconds.
     """
     with jax.enable_x64(True):
         known = unit_of(cell, units=_UNITS)
+        if known.unit.memoryless:
+            known = unit_of(cell, units=_PLAIN_UNITS)
         plane = _plane(known.unit)
         here = plane.place(known.unit)
         there = None if towards is None else plane.place(unit_of(towards, units=_UNITS).unit)
         axes = tuple(
-            _axis(label, span, log, [here[i], *([there[i]] if there else [])])
-            for i, (label, span, log) in enumerate(
-                zip(plane.labels, plane.spans, plane.logarithmic, strict=True)
+            _axis(label, values, log, [here[i], *([there[i]] if there else [])])
+            for i, (label, values, log) in enumerate(
+                zip(plane.labels, plane.values, plane.logarithmic, strict=True)
             )
         )
         reach = _reaches(known.unit, plane, axes, values, horizon, thresholds or Thresholds())
@@ -141,23 +153,14 @@ def falls_at(curve: np.ndarray, threshold: float) -> float:
     return last * float(height[0] / fallen) if fallen > 0 else float("inf")
 
 
-def _axis(label: str, span: tuple[float, float], log: bool, marks: list[float]) -> Axis:
-    """The usual span, widened to hold the marks with a little room; the marks are points of it.
-
-    Near criticality the horizon changes so fast that it cannot be read between two points.
-    """
-    scale = np.log if log else lambda value: value
-    shown = [mark for mark in marks if not log or mark > 0]
-    low, high = (scale(end) for end in span)
-    room = 0.05 * (high - low)
-    low = min([low, *(scale(mark) - room for mark in shown)])
-    high = max([high, *(scale(mark) + room for mark in shown)])
-    values = np.linspace(low, high, _POINTS)
-    free = list(range(1, _POINTS - 1))
-    for mark in {float(scale(mark)) for mark in shown}:
-        values[free.pop(int(np.argmin(np.abs(values[free] - mark))))] = mark
-    values.sort()
-    return Axis(label, np.exp(values) if log else values, log)
+def _axis(label: str, values: np.ndarray, log: bool, marks: list[float]) -> Axis:
+    """The usual values and the marks, with a little room beyond a mark that lies outside."""
+    shown = [mark for mark in marks if mark > 0 or not log]
+    low, high = values[0], values[-1]
+    room = (high / low) ** 0.05 if log else 0.05 * (high - low)
+    below = [mark / room if log else mark - room for mark in shown if mark < low]
+    above = [mark * room if log else mark + room for mark in shown if mark > high]
+    return Axis(label, np.unique([*values, *shown, *below, *above]), log)
 
 
 def _plane(unit: tied.Unit) -> _Plane:
@@ -191,7 +194,7 @@ _VANILLA = _Plane(
     ("spread of the recurrent weights, sigma sqrt(n)", "spread of the input weights"),
     _vanilla_place,
     _vanilla_move,
-    ((0.2, 2.0), (1e-4, 1.0)),
+    (_EDGE, _DECADES),
     (False, True),
 )
 
@@ -215,7 +218,7 @@ _RESIDUAL = _Plane(
     ("mean time constant, steps", "strength of the coupling, gamma sigma"),
     _residual_place,
     _residual_move,
-    ((3.0, 3000.0), (1e-5, 1.0)),
+    (_STEPS, _DECADES),
     (True, True),
 )
 
@@ -232,7 +235,7 @@ def _gated(keep: int, gate: str) -> _Plane:
         ("spread of the recurrent weights, sigma sqrt(n)", f"mean bias of the {gate} gate"),
         place,
         move,
-        ((0.01, 3.0), (-2.0, 9.0)),
+        (_SPREADS, _BIASES),
         (True, False),
     )
 
