@@ -75,8 +75,8 @@ def test_all_prescriptions_are_listed_with_reasons(designed):
     assert "1 of 2 prescriptions should reach it." in record["verdict"]
     flat = " ".join(text.split())
     assert second["reason"] in flat
-    assert "linear, orthogonal gradient 20 20" in flat
-    assert "linear, Gaussian gradient" in flat
+    assert "linear, orthogonal 20 20 gradient" in flat
+    assert "linear, Gaussian" in flat
     record = echoic.diagnosis.Report.load(designed[0] / "out" / "design.json").record
     assert max(map(len, echoic.reports.to_text(record).splitlines())) <= 80
 

@@ -86,7 +86,7 @@ def phase_sentence(diagram: PhaseMap) -> str:
         name = printable(diagram.there_name) or "the prescription"
         start = f"{name} stands at" if diagram.here is None else f"{name}:"
         parts.append(f"{start} {_place(diagram, diagram.there)}")
-    parts.append(_how_often(diagram))
+    parts += _whether_at_all(diagram)
     return "; ".join(parts) + "."
 
 
@@ -122,16 +122,18 @@ def _steps(reach: float, wanted: int) -> str:
         return "rugged, or nothing predicted"
     if math.isinf(reach):
         return f"predicted reach beyond {_FARTHEST * wanted:.0f} steps"
-    return f"predicted reach {'below 1 step' if reach < 1 else f'about {reach:.0f} steps'}"
+    steps = "step" if reach < 1.5 else "steps"
+    return "predicted reach " + ("below 1 step" if reach < 1 else f"about {reach:.0f} {steps}")
 
 
-def _how_often(diagram: PhaseMap) -> str:
-    above = int((np.nan_to_num(diagram.reach, nan=-1.0) >= diagram.wanted).sum())
-    if not above:
-        return f"nowhere in the diagram {diagram.wanted} steps are reached"
-    if above == diagram.reach.size:
-        return f"everywhere in the diagram {diagram.wanted} steps are reached"
-    return f"{100 * above / diagram.reach.size:.0f} % of the diagram reaches {diagram.wanted} steps"
+def _whether_at_all(diagram: PhaseMap) -> list[str]:
+    """Said of a diagram without a contour, or of one without a place."""
+    above = np.nan_to_num(diagram.reach, nan=-1.0) >= diagram.wanted
+    where = "nowhere" if not above.any() else "everywhere" if above.all() else "in part"
+    if where == "in part" and (diagram.here or diagram.there) is not None:
+        return []
+    place = "in part of" if where == "in part" else f"{where} in"
+    return [f"{place} the diagram {diagram.wanted} steps are reached"]
 
 
 def ticks_of_fill(diagram: PhaseMap) -> list[tuple[float, str]]:

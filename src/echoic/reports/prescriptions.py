@@ -38,7 +38,7 @@ _SHORT = {
     "fisher_memory": "Fisher",
     "linear_recall": "recall",
 }
-_IN_TERMINAL = ("name", "promise", "predicted", "measured", "gain", "noise", "regime")
+_IN_TERMINAL = ("name", "predicted", "measured", "promise", "gain", "noise", "regime")
 _DRAWN = 3
 
 
@@ -55,18 +55,6 @@ def prescription_columns(record: ReportRecord) -> tuple[Column, ...]:
             tuple(Cell(printable(p.name), sort=printable(p.name).casefold()) for p in rows),
         ),
         Column(
-            "promise",
-            ("", "promise"),
-            "The curve whose horizon is prescribed: "
-            + " ".join(
-                f"{_word(q)}: {QUANTITIES[q].definition}"
-                for q in dict.fromkeys(p.curve.quantity for p in rows)
-                if q in QUANTITIES
-            ),
-            "",
-            tuple(Cell(_word(p.curve.quantity), sort=_word(p.curve.quantity)) for p in rows),
-        ),
-        Column(
             "predicted",
             ("predicted", "horizon"),
             "The last lag at which the predicted curve of the promise stands above its threshold.",
@@ -80,6 +68,18 @@ def prescription_columns(record: ReportRecord) -> tuple[Column, ...]:
             " prescribed. “n/a”: it was not built.",
             "steps",
             tuple(_lag(_measured(record, p)) for p in rows),
+        ),
+        Column(
+            "promise",
+            ("", "promise"),
+            "The curve whose horizon is prescribed: "
+            + " ".join(
+                f"{_word(q)}: {QUANTITIES[q].definition}"
+                for q in dict.fromkeys(p.curve.quantity for p in rows)
+                if q in QUANTITIES
+            ),
+            "",
+            tuple(Cell(_word(p.curve.quantity), sort=_word(p.curve.quantity)) for p in rows),
         ),
         Column(
             "gain",
