@@ -68,6 +68,14 @@ def test_best_first():
     assert [n.name for n in order] == ["keeper", "lesser", "fader", "rugged"]
 
 
+def test_a_recall_within_the_noise_does_not_rank_before_a_gradient():
+    lags = np.arange(101)
+    longer = network("longer", np.exp(-lags / 15), np.full(101, -0.001), "fading")
+    louder = network("louder", np.exp(-lags / 2), np.full(101, 0.008), "fading")
+    order = sorted([louder, longer], key=lambda n: rank_key(n, T))
+    assert [n.name for n in order] == ["longer", "louder"]
+
+
 def test_the_overall_verdict_names_the_best_and_the_worst_with_their_numbers():
     text = overall_verdict([KEEPS, KEEPS_LESS, FADES], T)
     # A decay of 5 steps falls to 0.05 between 14 and 15: 5 log 20 = 14.98.

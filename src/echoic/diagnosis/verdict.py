@@ -78,11 +78,12 @@ def reached(network: NetworkRecord, horizon: int) -> tuple[int, int]:
 def rank_key(network: NetworkRecord, horizon: int) -> tuple:
     """Best first: who reaches the horizon with gradient and signal, with one of them, then how far.
 
-    Among those that reach it the larger recall there comes first.
+    Among those whose signal reaches it the larger recall there comes first. A recall below its
+    threshold is noise and orders nothing.
     """
     far, heard = reached(network, horizon)
     recall = network.curve("linear_recall")
-    left = recall.at(horizon) if recall else 0.0
+    left = recall.at(horizon) if recall and heard >= horizon else 0.0
     met = 0 if network.regime == "rugged" else (far >= horizon) + (heard >= horizon)
     enough = min(far, heard, horizon)
     return (-met, -enough, -(0.0 if math.isnan(left) else left), -far)
