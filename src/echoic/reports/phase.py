@@ -52,8 +52,8 @@ def reach_at(diagram: PhaseMap, place: tuple[float, float]) -> float:
 def contour_label(diagram: PhaseMap) -> tuple[float, float] | None:
     """Where the contour of the wanted horizon has most room for its number; None if it has none.
 
-    Crossings are looked for along rows and columns; the one farthest from the marks and from the
-    edges is taken.
+    Crossings are looked for along rows and columns; the one farthest from the marks, the
+    arrow between them and the edges is taken.
     """
     x = _scaled(diagram.horizontal, np.asarray(diagram.horizontal.values, float))
     y = _scaled(diagram.vertical, np.asarray(diagram.vertical.values, float))
@@ -69,6 +69,8 @@ def contour_label(diagram: PhaseMap) -> tuple[float, float] | None:
         for at in (diagram.here, diagram.there)
         if at is not None
     ]
+    if len(marks) == 2:
+        marks += [marks[0] + part * (marks[1] - marks[0]) for part in np.linspace(0.1, 0.9, 9)]
     edge = 2.0 * np.minimum(points, 1 - points).min(1)
     away = [np.hypot(*(points - mark).T) for mark in marks]
     best = int(np.argmax(np.minimum.reduce([edge, *away])))
