@@ -1,15 +1,19 @@
-"""What to change: prescriptions for a network that misses its horizon."""
+"""What to change: the networks that are set beside one that misses its horizon."""
 
 from collections.abc import Iterator
+
+import jax
 
 from echoic import cells
 from echoic.core.cell import AbstractCell
 from echoic.core.records import NetworkRecord
 from echoic.data.signal import Signal
+from echoic.diagnosis.assemble import Job, candidate_job, prescribed_job
+from echoic.diagnosis.candidates import select
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.verdict import reached
 from echoic.prescription.design import chosen
-from echoic.prescription.prescription import Prescription, Wanted
+from echoic.prescription.prescription import Wanted
 from echoic.prescription.rank import ranked
 from echoic.prescription.statistics import InputStatistics
 
@@ -24,8 +28,6 @@ _FAMILIES: dict[str, str] = {
     "PeepholeLSTM": "lstm",
     "FullPeepholeLSTM": "lstm",
 }
-# Gradient and signal both last in it: its time constants and angles are spread.
-_OTHERWISE = "residual/heterogeneous"
 
 
 def remembers(network: NetworkRecord, horizon: int) -> bool:
@@ -39,16 +41,19 @@ def family_of(cell: AbstractCell) -> str:
     return type(kinds[-1]).__name__
 
 
-def prescriptions(cell: AbstractCell, signal: Signal, plan: Plan) -> Iterator[Prescription]:
-    """The nearest ones first: the best of the same family, then one of another.
+def advised(cell: AbstractCell, signal: Signal, plan: Plan, *, key: jax.Array) -> Iterator[Job]:
+    """Networks to measure beside one that misses its horizon, the nearest first.
 
-    Only what is called feasible. A stack gets prescriptions for its last layer.
+    The best prescription for its own family, for its last layer if it is a stack. Then, since that
+    promises the gradient alone, the residual network whose time constants and angles are spread so
+    far that the signal is heard as well.
     """
     size = cell.hidden_size
     wanted = Wanted(InputStatistics(signal), plan.horizon, size, plan.thresholds)
-    own = _FAMILIES.get(family_of(cell))
-    for name in (own, _OTHERWISE):
-        if name is not None:
-            yield from [p for p in ranked(solve(wanted) for solve in chosen(name)) if p.feasible][
-                :1
-            ]
+    family = _FAMILIES.get(family_of(cell))
+    own = ranked(solve(wanted) for solve in chosen(family)) if family else []
+    for prescription in own[:1]:
+        if prescription.feasible:
+            yield prescribed_job(prescription, key=key)
+    (spread,) = select(["residual"], ["heterogeneous"])
+    yield candidate_job(spread, cell.input_size, size, plan.horizon, "units", key=key)

@@ -28,6 +28,7 @@ from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.verdict import overall_verdict, rank_key
 from echoic.measure.recall import FOLDS
+from echoic.prescription.prescription import Prescription
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,17 @@ def candidate_job(
         family=candidate.cell,
         description=candidate.description,
         snippets=candidate.snippets(channels, units, horizon),
+    )
+
+
+def prescribed_job(prescription: Prescription, *, key: jax.Array) -> Job:
+    """Build a prescription."""
+    return Job(
+        name=prescription.name,
+        cell=prescription.build(named_key(key, prescription.name)),
+        family=prescription.family,
+        description=f"prescribed: {prescription.reason}",
+        snippets=prescription.snippets(),
     )
 
 

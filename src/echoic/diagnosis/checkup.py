@@ -13,12 +13,11 @@ from echoic.cells.bidirectional import Bidirectional, seen_inputs
 from echoic.core.cell import AbstractCell, State, Step, as_cell, cast
 from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord
-from echoic.diagnosis.advice import family_of, prescriptions, remembers
-from echoic.diagnosis.assemble import Job, Progress, assemble, named_key, prepared
+from echoic.diagnosis.advice import advised, family_of, remembers
+from echoic.diagnosis.assemble import Job, Progress, assemble, prepared
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.prediction import phase_map
-from echoic.prescription.prescription import Prescription
 from echoic.theory.tied import NoTheory
 
 _BACKWARD = "Reads the sequence from its end: a lag counts steps into the future."
@@ -60,7 +59,7 @@ def checkup(
     - ``thorough``: nine times the samples, for a third of the error where the signal is long
       enough.
     - ``advise``: place the network on the phase diagram of its family and, if it misses the
-      horizon, measure the nearest prescription beside it.
+      horizon, measure the nearest ones that reach it beside it.
     - ``known``: records of networks that need not be examined again.
 
     **Returns** a [`Report`][echoic.diagnosis.report.Report]; print it, save it, or read its
@@ -102,26 +101,14 @@ def checkup(
     if wrapped is None or not advise:
         return found
     missed = not remembers(_named(found, name), plan.horizon)
-    advised = prescriptions(wrapped, signal, plan) if missed else ()
     nearest = None
-    for prescription in advised:
-        jobs.append(_job(prescription, key))
-        nearest = nearest or jobs[-1]
+    for job in advised(wrapped, signal, plan, key=key) if missed else ():
+        jobs.append(job)
+        nearest = nearest or job
         found = report(jobs, {record.name: record for record in found.networks})
-        if remembers(_named(found, prescription.name), plan.horizon):
+        if remembers(_named(found, job.name), plan.horizon):
             break
     return _placed(found, jobs[0], nearest, signal.values, plan)
-
-
-def _job(prescription: Prescription, key: jax.Array) -> Job:
-    """A prescribed network, built to be measured beside the user's."""
-    return Job(
-        prescription.name,
-        prescription.build(named_key(key, prescription.name)),
-        family=prescription.family,
-        description=f"prescribed: {prescription.reason}",
-        snippets=prescription.snippets(),
-    )
 
 
 def _named(report: Report, name: str) -> NetworkRecord:

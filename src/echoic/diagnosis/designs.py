@@ -18,7 +18,7 @@ from echoic.core.records import (
     PhaseMap,
     PrescriptionRecord,
 )
-from echoic.diagnosis.assemble import Job, Progress, assemble, named_key, prepared
+from echoic.diagnosis.assemble import Job, Progress, assemble, prepared, prescribed_job
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.prediction import phase_map
@@ -95,7 +95,7 @@ def design_report(
                 solved.append(solve(wanted))
     solved = ranked(solved)
     trials = _to_measure(solved, measured)
-    jobs = {p.name: _job(p, key) for p in trials}
+    jobs = {p.name: prescribed_job(p, key=key) for p in trials}
     progress.begins(len(jobs))
     found = assemble(
         list(jobs.values()),
@@ -130,16 +130,6 @@ def _to_measure(solved: Sequence[Prescription], number: int) -> list[Prescriptio
     first = {p.family: p for p in reversed(feasible)}
     leaders = [p for p in feasible if first[p.family] is p]
     return (leaders + [p for p in feasible if p not in leaders])[:number]
-
-
-def _job(prescription: Prescription, key: jax.Array) -> Job:
-    return Job(
-        prescription.name,
-        prescription.build(named_key(key, prescription.name)),
-        family=prescription.family,
-        description=f"prescribed: {prescription.reason}",
-        snippets=prescription.snippets(),
-    )
 
 
 def _promised(network: NetworkRecord, prescription: Prescription) -> NetworkRecord:
