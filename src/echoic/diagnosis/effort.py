@@ -42,6 +42,9 @@ FULL_SPECTRUM_STATES = 320
 LEADING_EXPONENTS = 16
 
 
+# Theory is followed to so many horizons: beyond, its curve has fallen.
+PREDICTED_HORIZONS = 4
+
 # With fewer samples a readout fits chance: in a GRU that forgets within a few steps, one series in
 # six then seemed to be recalled over 20 steps.
 _FEWEST_SAMPLES = 100

@@ -17,6 +17,7 @@ from echoic.core.records import NetworkRecord
 from echoic.diagnosis.effort import (
     FULL_SPECTRUM_STATES,
     LEADING_EXPONENTS,
+    PREDICTED_HORIZONS,
     fisher_windows,
     readout_possible,
     settling_steps,
@@ -109,7 +110,7 @@ def _tasks(
             key=fisher_key,
             throw=False,
         )
-    lags = np.arange(max_lag + 1)
+    lags = np.arange(min(max_lag, PREDICTED_HORIZONS * plan.horizon) + 1)
     tasks["prediction"] = lambda: wide_limit(cell, lags, values=values, burn_in=settle)
     if singular_values_affordable(cell.state_size, plan.horizon):
         tasks["singular values"] = lambda: jacobian_singular_values(
