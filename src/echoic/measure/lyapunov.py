@@ -79,14 +79,16 @@ def lyapunov_spectrum(
       means 1, since nothing can be tried out there.
     - ``num_blocks``: into how many blocks the run is cut for the standard error.
     - ``resume``: an earlier result with its ``final_state`` and ``final_frame``: go on from there
-      without burn-in. The new estimate is of the new steps alone.
+      without burn-in. The new estimate is of the new steps alone; `join_runs` joins them.
 
     **Returns:** an `Estimate` with the exponents, shape (k,), their standard error from block means
     (over the batch as well), and in ``details``: ``history`` (exponents of each block), shape
     (blocks, k); ``residual`` and ``residual_total``, if all exponents are asked for: how far the
     sum of the exponents misses the mean of ``log|det J|`` (from an LU of the Jacobian itself),
     per step and for the whole run, estimated from steps spread over it; ``spread``: the digits
-    lost between two factorisations, as a logarithm; ``final_state`` and ``final_frame``.
+    lost between two factorisations, as a logarithm; ``final_state`` and ``final_frame``; and, to
+    join runs by `join_runs`, ``growth``: the exponents of each block, sequence by sequence and in
+    the order of the frame, shape (b, blocks, k), and ``block_steps``, shape (blocks,).
 
     **Status:** SINGULAR (some exponents are -inf), SUM_RULE_BROKEN (the residual is larger than
     rounding: the contracting part is wrong, as it happens for strongly non-normal matrices),
@@ -315,7 +317,7 @@ def _summarise(found, plan: _Plan):
     lengths = jnp.asarray(np.diff(plan.ends(), prepend=plan.burn_in), run.frame.dtype)
     rates = run.history / lengths[None, :, None]
     rates = jnp.where(run.dead[:, None, :], -jnp.inf, rates)
-    rates = jnp.where(run.finite[:, None, None], rates, jnp.nan)
+    run_rates = rates = jnp.where(run.finite[:, None, None], rates, jnp.nan)
     means = jnp.sum(rates * (lengths / plan.steps)[None, :, None], axis=1)
     # Each sequence by itself: where exponents are close, their order is a matter of chance.
     order = jnp.argsort(-means, axis=1)
@@ -337,6 +339,8 @@ def _summarise(found, plan: _Plan):
     status |= flag(plan.steps < 5 * plan.num_blocks, Status.SHORT_SERIES)
     details = {
         "history": history,
+        "growth": run_rates,
+        "block_steps": jnp.asarray(np.diff(plan.ends(), prepend=plan.burn_in), jnp.int32),
         "spread": clock.spread,
         "final_state": jax.vmap(lambda s: flatten_state(s)[0])(run.state),
         "final_frame": run.frame,
