@@ -28,7 +28,16 @@ from .measure.fisher_bound import fisher_bound
 from .measure.fisher_spatial import fisher_capacity
 from .measure.fixed_points import fixed_points
 from .measure.jacobian import jacobian_singular_values
+from .measure.jacobian_sequence import lyapunov_from_jacobians
 from .measure.lyapunov import lyapunov_spectrum
+from .measure.lyapunov_batch import (
+    driven_minus_autonomous,
+    finite_time_exponents,
+    lyapunov_ensemble,
+)
+from .measure.lyapunov_blocks import join_runs, lyapunov_convergence
+from .measure.lyapunov_dimension import entropy_rate, kaplan_yorke_dimension
+from .measure.lyapunov_until import lyapunov_until
 from .measure.noisy_recall import noisy_recall
 from .measure.nonnormality import henrici_departure, nonnormality
 from .measure.numerical_range import numerical_radius
@@ -63,7 +72,10 @@ __all__ = [
     "data",
     "design",
     "diagnosis",
+    "driven_minus_autonomous",
     "effective_spectral_radius",
+    "entropy_rate",
+    "finite_time_exponents",
     "fisher_bound",
     "fisher_capacity",
     "fisher_memory",
@@ -73,10 +85,16 @@ __all__ = [
     "init",
     "input_reach",
     "jacobian_singular_values",
+    "join_runs",
+    "kaplan_yorke_dimension",
     "kreiss_constant",
     "linear_recall",
     "load",
+    "lyapunov_convergence",
+    "lyapunov_ensemble",
+    "lyapunov_from_jacobians",
     "lyapunov_spectrum",
+    "lyapunov_until",
     "measure",
     "noisy_recall",
     "nonnormality",
