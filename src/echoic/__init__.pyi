@@ -12,23 +12,28 @@ from . import (
 )
 from .cells.network import Network
 from .cells.store import load, save
-from .cells.trainable import trainable_filter
 from .core.cell import AbstractCell, PointwiseCell
 from .core.estimate import Estimate, Status, UntrustedError
 from .core.horizon import Thresholds
 from .core.rollout import Rollout, rollout
+from .core.trainable import trainable_filter
 from .diagnosis.checkup import checkup
 from .diagnosis.compare import compare
 from .diagnosis.report import Report
 from .measure.basins import basin_fractions
 from .measure.chain_motif import chain_motif
+from .measure.cost import line_of_cells, mean_squared_cost, random_direction
+from .measure.covariant import covariant_vectors
 from .measure.effective_radius import effective_spectral_radius
 from .measure.fisher import fisher_memory
 from .measure.fisher_bound import fisher_bound
 from .measure.fisher_spatial import fisher_capacity
 from .measure.fixed_points import fixed_points
+from .measure.hessian import hessian_density, hessian_eigenvalues
 from .measure.jacobian import jacobian_singular_values
 from .measure.jacobian_sequence import lyapunov_from_jacobians
+from .measure.landscape import cost_slice
+from .measure.lipschitz import cost_lipschitz
 from .measure.lyapunov import lyapunov_spectrum
 from .measure.lyapunov_batch import (
     driven_minus_autonomous,
@@ -46,6 +51,7 @@ from .measure.pseudospectrum import kreiss_constant, pseudospectrum
 from .measure.reach import coherent_reach, gradient_reach, input_reach
 from .measure.recall import linear_recall, raw_recall
 from .measure.schur import schur_profile
+from .measure.sensitivity import cost_sensitivity
 from .measure.transient import transient_growth
 from .prescription.design import design
 from .prescription.prescription import Prescription
@@ -69,6 +75,10 @@ __all__ = [
     "checkup",
     "coherent_reach",
     "compare",
+    "cost_lipschitz",
+    "cost_sensitivity",
+    "cost_slice",
+    "covariant_vectors",
     "data",
     "design",
     "diagnosis",
@@ -82,12 +92,15 @@ __all__ = [
     "fixed_points",
     "gradient_reach",
     "henrici_departure",
+    "hessian_density",
+    "hessian_eigenvalues",
     "init",
     "input_reach",
     "jacobian_singular_values",
     "join_runs",
     "kaplan_yorke_dimension",
     "kreiss_constant",
+    "line_of_cells",
     "linear_recall",
     "load",
     "lyapunov_convergence",
@@ -95,6 +108,7 @@ __all__ = [
     "lyapunov_from_jacobians",
     "lyapunov_spectrum",
     "lyapunov_until",
+    "mean_squared_cost",
     "measure",
     "noisy_recall",
     "nonnormality",
@@ -103,6 +117,7 @@ __all__ = [
     "prediction",
     "prescription",
     "pseudospectrum",
+    "random_direction",
     "raw_recall",
     "reports",
     "rollout",

@@ -8,7 +8,7 @@ from echoic.cells.minimal import MinimalRNN
 from echoic.cells.network import Network, Readout
 from echoic.cells.residual import Residual
 from echoic.cells.store import Bidirectional, load, save
-from echoic.cells.trainable import trainable_filter
+from echoic.core.trainable import trainable_filter
 
 __all__ = [
     "GRU",
