@@ -282,6 +282,26 @@ def of_windows():
     return measured, np.append(right, variance), wrong, 1e-9
 
 
+def of_covariant_vectors():
+    """Eigenvectors of a matrix that is not normal, as projectors."""
+    basis = np.array([[1.0, 0.8], [0.0, 0.6]])
+    matrix = basis @ np.diag([0.9, 0.3]) @ np.linalg.inv(basis)
+    found = echoic.covariant_vectors(
+        lambda h, _: jnp.asarray(matrix) @ h, state=jnp.zeros(2), steps=3, key=KEY
+    )
+
+    def projectors(vectors):
+        vectors = vectors / np.linalg.norm(vectors, axis=0)
+        return np.einsum("ik,jk->kij", vectors, vectors)
+
+    wrong = {
+        "the frame": projectors(np.eye(2)),
+        "left eigenvectors": projectors(np.linalg.inv(basis).T),
+        "the smallest first": projectors(basis[:, ::-1]),
+    }
+    return projectors(found.details["vectors"][1]), projectors(basis), wrong, 1e-9
+
+
 ORACLES = {
     "join_runs": of_join_runs,
     "lyapunov_until": of_until,
@@ -292,6 +312,7 @@ ORACLES = {
     "lyapunov_ensemble": of_ensemble,
     "driven_minus_autonomous": of_input_effect,
     "finite_time_exponents": of_windows,
+    "covariant_vectors": of_covariant_vectors,
 }
 
 
@@ -301,6 +322,7 @@ SLOW = {
     "lyapunov_ensemble",
     "driven_minus_autonomous",
     "finite_time_exponents",
+    "covariant_vectors",
 }
 
 
