@@ -104,6 +104,7 @@ def test_weights_that_are_not_numbers_give_no_verdict_and_no_invented_number():
     assert np.isnan(found.spectrum.exponents).all()
 
 
+@pytest.mark.slow
 def test_a_network_that_misses_the_horizon_gets_prescriptions_and_its_place_on_the_map():
     lstm = cells.LSTM(1, 8, key=jr.key(0))
     report = echoic.checkup(lstm, COLOURED, horizon=20, key=jr.key(0), max_lag=40, name="mine")
@@ -133,6 +134,7 @@ def test_a_network_that_no_theory_covers_is_told_so():
     assert "No phase diagram: no theory applies" in mine.warnings[-1]
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_report_whoever_else_is_compared():
     def curve(*names):
         report = echoic.compare(
@@ -181,7 +183,9 @@ def test_networks_that_no_memory_holds():
         echoic.compare(None, WHITE, horizon=5, hidden_size=1_000_000, key=jr.key(0))
 
 
-@pytest.mark.parametrize(("length", "horizon"), [(60, 20), (2_000, 1_900)])
+@pytest.mark.parametrize(
+    ("length", "horizon"), [(60, 20), pytest.param(2_000, 1_900, marks=pytest.mark.slow)]
+)
 def test_a_short_series_is_measured_up_to_the_lag_that_it_allows(length, horizon):
     report = echoic.checkup(
         line(4), COLOURED[:length], horizon=horizon, key=jr.key(0), advise=False
@@ -190,6 +194,7 @@ def test_a_short_series_is_measured_up_to_the_lag_that_it_allows(length, horizon
     assert report.networks[0].curve("gradient_reach").horizon.last == 3
 
 
+@pytest.mark.slow
 def test_a_short_series_does_not_recall_by_chance():
     # A readout of 32 units that is fitted to fewer samples than units recalls anything.
     gru = cells.GRU(1, 32, bias=init.chrono(20), key=jr.key(0))
