@@ -84,6 +84,21 @@ def test_residuals_bound_the_error_and_too_few_products_are_reported(x64):
 
 
 @pytest.mark.slow
+def test_the_largest_alone_takes_fewer_products(x64):
+    values = np.append(np.linspace(-1, 1, 59), 4.0)
+    found = {
+        ends: echoic.hessian_eigenvalues(
+            jnp.zeros(60), quadratic(symmetric(values)), ends=ends, key=KEY
+        )
+        for ends in ("both", "largest")
+    }
+    for one in found.values():
+        assert float(one.value[0]) == pytest.approx(4, abs=1e-9)
+        assert one.statuses == echoic.Status.OK
+    assert found["largest"].details["products"] < found["both"].details["products"]
+
+
+@pytest.mark.slow
 def test_traceable_and_single_precision():
     matrices = jnp.stack([jnp.asarray(symmetric(np.arange(12.0) * s)) for s in (1, 2)])
 

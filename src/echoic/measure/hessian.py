@@ -1,6 +1,6 @@
 """The curvature of a cost in all its parameters: extreme eigenvalues and spectral density."""
 
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.cell import without_law
-from echoic.core.checks import at_least, refuse_if_larger
+from echoic.core.checks import at_least, one_of, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.measure import lanczos
 from echoic.measure.cost import Cost, flat_cost, flat_parameters, require_scalar
@@ -23,6 +23,7 @@ def hessian_eigenvalues(
     count: int = 1,
     tolerance: float | None = None,
     max_products: int = 100,
+    ends: Literal["both", "largest"] = "both",
 ) -> Estimate:
     """The largest and smallest eigenvalues of the Hessian of a cost.
 
@@ -38,6 +39,8 @@ def hessian_eigenvalues(
     - `tolerance`: of the residuals, relative to the largest modulus; 1e-6 in float64, 1e-4 in
       float32 by default.
     - `max_products`: when to give up.
+    - `ends`: with ``"largest"`` it ends as soon as the largest are known, in fewer products;
+      the others are then as good as their residuals say.
 
     **Returns** an `Estimate`: the value is (count,), the largest first; ``details["smallest"]``
     the other end, the smallest first; ``details["residual"]`` (2 count,) bounds the distance of
@@ -70,15 +73,16 @@ def hessian_eigenvalues(
         tolerance = 1e-6 if dtype == jnp.float64 else 1e-4
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance}.")
+    one_of("ends", ends, ("both", "largest"))
     refuse_if_larger("the Lanczos basis", float((most + 1) * size * dtype.itemsize))
-    found = _eigenvalues(cell, cost, key, count, tolerance, most)
+    found = _eigenvalues(cell, cost, key, count, tolerance, most, ends == "both")
     finite = jnp.all(jnp.isfinite(found.largest))
     status = jnp.where(
         finite,
         jnp.where(found.converged, int(Status.OK), int(Status.NOT_CONVERGED)),
         int(Status.NOT_FINITE),
     )
-    settings = Settings(count=count, tolerance=tolerance, max_products=max_products)
+    settings = Settings(count=count, tolerance=tolerance, max_products=max_products, ends=ends)
     details = {
         "smallest": found.smallest,
         "residual": found.residual,
@@ -88,12 +92,12 @@ def hessian_eigenvalues(
 
 
 @eqx.filter_jit
-def _eigenvalues(cell, cost, key, count, tolerance, most) -> lanczos.Extremes:
+def _eigenvalues(cell, cost, key, count, tolerance, most, both) -> lanczos.Extremes:
     vector, apply = hessian_product(cost, cell)
     start_key, restart_key = jr.split(key)
     start = jr.normal(start_key, vector.shape, vector.dtype)
     return lanczos.extremes(
-        apply, start, count=count, most=most, tolerance=tolerance, key=restart_key
+        apply, start, count=count, most=most, tolerance=tolerance, both=both, key=restart_key
     )
 
 

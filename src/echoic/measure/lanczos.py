@@ -94,13 +94,14 @@ def extremes(
     count: int,
     most: int,
     tolerance: float,
+    both: bool,
     key: PRNGKeyArray,
 ) -> Extremes:
     """The ``count`` largest and smallest eigenvalues, by at most ``most`` products.
 
     The residual of a Ritz pair, ``|A y - theta y| = beta_k |e_k' s|``, bounds the distance of theta
-    from the nearest eigenvalue. Converged: all residuals are below ``tolerance`` times the largest
-    modulus.
+    from the nearest eigenvalue. Converged: residuals (those of the largest only, unless ``both``)
+    are below ``tolerance`` times the largest modulus.
     """
     whole = start.size <= most
     ends = jnp.arange(count, dtype=jnp.int32)
@@ -113,7 +114,8 @@ def extremes(
         beta = jnp.where(k >= start.size, jnp.zeros_like(beta), beta) if whole else beta
         residual = beta * jnp.abs(vectors[k - 1, places])
         found = values[places]
-        enough = jnp.max(residual) <= tolerance * jnp.max(jnp.abs(found))
+        asked = residual if both else residual[:count]
+        enough = jnp.max(asked) <= tolerance * jnp.max(jnp.abs(found))
         return Extremes(
             found[:count], found[count:], residual, k, enough & (k >= min(2 * count, start.size))
         )
