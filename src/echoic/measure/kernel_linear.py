@@ -5,17 +5,17 @@ derivatives are made of those of ``f_j = A^j F`` and ``c_j = A'^j C'`` alone.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import ArrayLike
 
 from echoic.core.checks import at_least, refuse_if_larger
 
 
 def lag_kernel(
-    transition: ArrayLike,
-    drive: ArrayLike,
-    readout: ArrayLike,
+    transition: Any,
+    drive: Any,
+    readout: Any,
     max_lag: int,
     *,
     rates: Sequence[float | int] | None = None,
@@ -72,11 +72,11 @@ def lag_kernel(
 
 
 def linear_tangent_kernel(
-    transition: ArrayLike,
-    drive: ArrayLike,
-    readout: ArrayLike,
-    inputs: ArrayLike,
-    others: ArrayLike | None = None,
+    transition: Any,
+    drive: Any,
+    readout: Any,
+    inputs: Any,
+    others: Any = None,
     *,
     rates: Sequence[float | int] | None = None,
 ) -> np.ndarray:
