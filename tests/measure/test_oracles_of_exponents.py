@@ -299,7 +299,50 @@ def of_covariant_vectors():
         "left eigenvectors": projectors(np.linalg.inv(basis).T),
         "the smallest first": projectors(basis[:, ::-1]),
     }
-    return projectors(found.details["vectors"][1]), projectors(basis), wrong, 1e-9
+    return projectors(np.asarray(found.details["vectors"][1])), projectors(basis), wrong, 1e-9
+
+
+def penalty_of(w, xs, target=-0.2):
+    return (logs(w, xs).mean() - target) ** 2
+
+
+def of_flossing_penalty():
+    """Value and slope in the weight; the trajectory moves with it."""
+    xs, w, step = series(BURN_IN + STEPS), 0.7, 1e-6
+    settings = {"burn_in": BURN_IN, "key": KEY}
+
+    def penalty(w):
+        return echoic.flossing_penalty(Unit(w), xs[:, None], target=-0.2, **settings)
+
+    value, slope = jax.value_and_grad(penalty)(jnp.array([w]))
+    exponent, value_by_hand = logs(w, xs).mean(), penalty_of(w, xs)
+    difference = (penalty_of(w + step, xs) - penalty_of(w - step, xs)) / (2 * step)
+    wrong = {
+        "a frozen trajectory": [value_by_hand, 2 * (exponent + 0.2) / w],
+        "no target": [exponent**2, difference],
+        "target of the other sign": [penalty_of(w, xs, 0.2), difference],
+        "half the slope": [value_by_hand, difference / 2],
+    }
+    measured, right = np.array([value, slope[0]]), np.array([value_by_hand, difference])
+    return measured, right, wrong, 1e-7
+
+
+def of_floss():
+    """Adam's first step is as long as the learning rate, downhill."""
+    xs, w, rate = series(BURN_IN + STEPS), 0.7, 0.01
+    flossed, penalty = echoic.floss(
+        unit(w), xs[:, None], target=-0.2, iterations=1, learning_rate=rate,
+        burn_in=BURN_IN, key=KEY,
+    )  # fmt: skip
+    value = penalty_of(w, xs)
+    slope = (penalty_of(w + 1e-6, xs) - penalty_of(w - 1e-6, xs)) / 2e-6
+    wrong = {
+        "uphill": [w + rate * np.sign(slope), value],
+        "steepest descent": [w - rate * slope, value],
+        "stands still": [w, value],
+    }
+    right = np.array([w - rate * np.sign(slope), value])
+    return np.array([flossed.w[0], penalty[0]]), right, wrong, 1e-7
 
 
 ORACLES = {
@@ -313,6 +356,8 @@ ORACLES = {
     "driven_minus_autonomous": of_input_effect,
     "finite_time_exponents": of_windows,
     "covariant_vectors": of_covariant_vectors,
+    "flossing_penalty": of_flossing_penalty,
+    "floss": of_floss,
 }
 
 
@@ -323,6 +368,8 @@ SLOW = {
     "driven_minus_autonomous",
     "finite_time_exponents",
     "covariant_vectors",
+    "flossing_penalty",
+    "floss",
 }
 
 
