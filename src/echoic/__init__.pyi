@@ -30,6 +30,7 @@ from .measure.fisher_bound import fisher_bound
 from .measure.fisher_spatial import fisher_capacity
 from .measure.fixed_points import fixed_points
 from .measure.hessian import hessian_density, hessian_eigenvalues
+from .measure.flossing import floss, flossing_penalty
 from .measure.jacobian import jacobian_singular_values
 from .measure.jacobian_sequence import lyapunov_from_jacobians
 from .measure.landscape import cost_slice
@@ -90,6 +91,8 @@ __all__ = [
     "fisher_capacity",
     "fisher_memory",
     "fixed_points",
+    "floss",
+    "flossing_penalty",
     "gradient_reach",
     "henrici_departure",
     "hessian_density",
