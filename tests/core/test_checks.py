@@ -4,7 +4,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from echoic.core.checks import at_least, channels_of, one_of, refuse_if_larger, sequences
+from echoic.core.checks import (
+    at_least,
+    channels_of,
+    not_negative,
+    one_of,
+    refuse_if_larger,
+    sequences,
+)
 
 
 def test_one_of_suggests_the_nearest():
@@ -70,3 +77,9 @@ def test_a_list_of_arrays_is_a_batch_of_sequences(inputs, channels, batch):
 
 def test_no_inputs_have_no_channels():
     assert channels_of(None) == 0
+
+
+def test_negative_variances_are_refused_nan_is_not():
+    not_negative("variance", [0.0, float("nan")])
+    with pytest.raises(ValueError, match="variance must be at least 0, got -2"):
+        not_negative("variance", [1.0, -2.0])

@@ -438,3 +438,16 @@ def test_single_precision():
     assert found.length.dtype == jnp.float32
     assert found.cosine[1] == pytest.approx(0.548, abs=6e-4)
     assert found.gain == pytest.approx([0.9988, 1.1189], abs=2e-4)
+
+
+@pytest.mark.parametrize("name", ["recurrent_variance", "input_variance", "bias_variance"])
+def test_negative_variances_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 0"):
+        mean_field.Gate(**{"recurrent_variance": 1.0, name: -1.0})
+
+
+def test_critical_laws_refuse_negative_variances():
+    with pytest.raises(ValueError, match="variance must be at least 0"):
+        mean_field.critical_minimal(0.0, -3.0, 0.4)
+    with pytest.raises(ValueError, match="power must be at least 0"):
+        mean_field.critical_vanilla(0.1, -0.4)

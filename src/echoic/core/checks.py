@@ -98,3 +98,9 @@ def refuse_if_larger(what: str, num_bytes: float, limit: float = 8e9) -> None:
 def is_traced(*values: Any) -> bool:
     """Whether any leaf is a tracer, so that nothing can be asked of its numbers."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(values))
+
+
+def not_negative(name: str, value: Any) -> None:
+    """Refuse a variance, or the like, that is negative anywhere; NaN and traced values pass."""
+    if not is_traced(value) and bool(np.any(np.asarray(value) < 0)):
+        raise ValueError(f"{name} must be at least 0, got {np.asarray(value).min():g}.")

@@ -15,6 +15,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from echoic.core.checks import not_negative
 from echoic.theory.gaussian import DEFAULT_RULE, Rule, Scalar
 
 CosineMap = Callable[[Array], tuple[Array, Array]]
@@ -58,6 +59,10 @@ class Gate(eqx.Module):
     input_variance: Float[Array, "..."] = eqx.field(converter=number, default=0.0)
     bias_mean: Float[Array, "..."] = eqx.field(converter=number, default=0.0)
     bias_variance: Float[Array, "..."] = eqx.field(converter=number, default=0.0)
+
+    def __check_init__(self):
+        for name in ("recurrent_variance", "input_variance", "bias_variance"):
+            not_negative(name, getattr(self, name))
 
     def covariance(self, state: Scalar, inputs: Scalar) -> Float[Array, "..."]:
         """``sigma^2 Q_ab + nu^2 R_ab + rho^2``, of which the variance is the case a = b."""

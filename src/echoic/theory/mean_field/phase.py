@@ -11,7 +11,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from echoic.core.checks import at_least, is_traced
+from echoic.core.checks import at_least, is_traced, not_negative
 from echoic.theory.gaussian import DEFAULT_RULE, Rule, derivative, expectation
 from echoic.theory.mean_field.family import AbstractFamily, Scalar, number, standing
 from echoic.theory.mean_field.fixed_points import (
@@ -263,6 +263,12 @@ def critical_vanilla(
 
         ```
     """
+    for name, value in (
+        ("input_variance", input_variance),
+        ("power", power),
+        ("bias_variance", bias_variance),
+    ):
+        not_negative(name, value)
     nu2, power, rho2 = _broadcast(input_variance, power, bias_variance)
     found = _critical_vanilla(nu2.reshape(-1), (nu2 * power + rho2).reshape(-1), rule)
     return jtu.tree_map(lambda leaf: leaf.reshape(nu2.shape), found)

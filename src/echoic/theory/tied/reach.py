@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from echoic.core.checks import at_least, sequences
+from echoic.core.checks import at_least, not_negative, sequences
 from echoic.theory.tied.population import Draws, Grams, solve
 from echoic.theory.tied.units import Unit
 
@@ -134,6 +134,7 @@ def reach(
     max_lag, burn_in = at_least("max_lag", max_lag, 1), at_least("burn_in", burn_in, 0)
     probes, populations = at_least("probes", probes, 1), at_least("populations", populations, 1)
     unit = _same_dtype(unit)
+    not_negative("sigma", unit.sigma)
     size, channels = unit.bias.shape[1], unit.input.shape[2]
     if size % (populations * unit.block):
         raise ValueError(
