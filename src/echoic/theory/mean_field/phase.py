@@ -185,6 +185,8 @@ def critical_minimal(
 
         ```
     """
+    for name, value in (("variance", variance), ("power", power)):
+        not_negative(name, value)
     mu, q, power = _broadcast(bias_mean, variance, power)
     return _critical_minimal(mu, q, power, rule)
 
