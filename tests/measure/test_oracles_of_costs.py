@@ -229,7 +229,13 @@ ORACLES = {
 }
 
 
-@pytest.mark.parametrize("name", ORACLES)
+# Their compilations take long, and they share their core with those that always run.
+SLOW = ("mean_squared_cost", "random_direction", "hessian_density", "cost_lipschitz")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in ORACLES]
+)
 def test_right_passes_and_wrong_does_not(name, x64):
     measured, right, wrong, tolerance = ORACLES[name]()
 

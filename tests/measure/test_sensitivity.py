@@ -56,6 +56,7 @@ def test_contracting_map_saturates(rates):
     assert np.exp(rates[0.8][0, 1023]) == pytest.approx(2e6 * 5, rel=0.01)
 
 
+@pytest.mark.slow
 def test_nan_and_wrong_calls(x64):
     found = echoic.cost_sensitivity(
         scalar_map, np.nan, state=jnp.array([0.0, 1.0]), readout=bounded_slope, steps=1024
