@@ -53,7 +53,7 @@ def dense(cell, readout, xs, others):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow if n != "Elman" else ()) for n in FAMILIES]
+    "name", [pytest.param(n, marks=pytest.mark.slow if n != "LinearRNN" else ()) for n in FAMILIES]
 )
 def test_kernel_is_that_of_dense_jacobians(name):
     cell, readout = network(name)

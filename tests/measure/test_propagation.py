@@ -190,6 +190,7 @@ def test_timescale_and_its_verdicts():
     assert fit_timescale(np.full(9, 0.4), 0.4).statuses == Status.BELOW_NOISE
 
 
+@pytest.mark.slow
 def test_jacobian_moments_of_known_matrices():
     """A linear network: powers of W, whatever the inputs; and not those of W + W'."""
     cell = cells.Elman(1, 4, activation="identity", key=jr.key(0), dtype=jnp.float64)
