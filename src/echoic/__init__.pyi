@@ -29,8 +29,8 @@ from .measure.fisher import fisher_memory
 from .measure.fisher_bound import fisher_bound
 from .measure.fisher_spatial import fisher_capacity
 from .measure.fixed_points import fixed_points
-from .measure.hessian import hessian_density, hessian_eigenvalues
 from .measure.flossing import floss, flossing_penalty
+from .measure.hessian import hessian_density, hessian_eigenvalues
 from .measure.jacobian import jacobian_singular_values
 from .measure.jacobian_sequence import lyapunov_from_jacobians
 from .measure.landscape import cost_slice
