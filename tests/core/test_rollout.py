@@ -153,7 +153,7 @@ def furthest(found, expected):
 
 
 # The backward pass is one for all of them: each of its branches is taken by one of these.
-QUICK = ("gauged", "elman", "lstm", "network")
+QUICK = ("gauged", "elman", "lstm")
 EACH = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CELLS]
 
 

@@ -166,6 +166,7 @@ def test_too_many_characters_are_refused_and_bytes_offered(tmp_path):
     assert load(path, column="bytes").one_hot
 
 
+@pytest.mark.slow
 def test_a_long_text_does_not_fill_the_memory(tmp_path):
     path = written(tmp_path / "a.txt", "abcdefghij" * 3_000_000)
     series = load(path)

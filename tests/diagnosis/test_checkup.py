@@ -74,6 +74,7 @@ def test_a_network_without_memory_has_none_although_the_input_foretells_itself()
     np.testing.assert_allclose(raw.value, memoryless.value, atol=0.02)
 
 
+@pytest.mark.slow
 def test_an_expanding_network_is_rugged():
     wild = cells.Elman(1, 16, recurrent=init.gaussian(3.0), input=init.normal(0.1), key=jr.key(3))
     found = echoic.checkup(wild, COLOURED, horizon=40, **OPTIONS).networks[0]
@@ -82,6 +83,7 @@ def test_an_expanding_network_is_rugged():
     assert found.verdict.startswith("Rugged: over 40 steps")
 
 
+@pytest.mark.slow
 def test_a_bare_function_has_a_checkup():
     def step(h, x):
         return jnp.array([0.9, 0.5]) * h + x
@@ -120,6 +122,7 @@ def test_a_network_that_misses_the_horizon_gets_prescriptions_and_its_place_on_t
     assert place.there[1] > place.here[1] + 1  # a larger forget bias
 
 
+@pytest.mark.slow
 def test_a_network_that_no_theory_covers_is_told_so():
     report = echoic.checkup(
         lambda h, x: 0.99 * h + x[0],
@@ -183,9 +186,7 @@ def test_networks_that_no_memory_holds():
         echoic.compare(None, WHITE, horizon=5, hidden_size=1_000_000, key=jr.key(0))
 
 
-@pytest.mark.parametrize(
-    ("length", "horizon"), [(60, 20), pytest.param(2_000, 1_900, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("length", "horizon"), [(60, 20), (2_000, 1_900)])
 def test_a_short_series_is_measured_up_to_the_lag_that_it_allows(length, horizon):
     report = echoic.checkup(
         line(4), COLOURED[:length], horizon=horizon, key=jr.key(0), advise=False

@@ -401,6 +401,7 @@ def test_information_by_simulation(x64):
     assert error < 0.05 * information  # else the comparison says nothing
 
 
+@pytest.mark.slow
 def test_errors_cover_the_truth(x64):
     rng = np.random.default_rng(9)
     w = 0.7 * np.linalg.qr(rng.normal(size=(4, 4)))[0]

@@ -107,6 +107,7 @@ def test_graded_product_against_long_arithmetic(x64):
     assert np.max(np.abs(np.sort(sums)[::-1] - exact)) > 0.1
 
 
+@pytest.mark.slow
 def test_driven_cells_against_dense(x64):
     """The windows are where they are said to be, in time order, over the full state."""
     inputs = jr.normal(jr.key(1), (60, 2))

@@ -307,6 +307,7 @@ def test_interval_is_found_and_a_long_one_is_seen(x64):
     assert float(forced.value[-1]) > float(by_itself.value[-1]) + 1
 
 
+@pytest.mark.slow
 def test_calm_network_needs_few_factorisations(x64):
     weight = 0.5 * jnp.eye(40) + 0.2 * jr.normal(jr.key(8), (40, 40)) / 40**0.5
     found = autonomous(linear(weight), 40, steps=400)
@@ -327,6 +328,7 @@ def test_broken_interval_leads_to_a_rerun(x64):
     assert float(found.details["residual"]) < 1e-9
 
 
+@pytest.mark.slow
 def test_graded_columns_are_balanced(x64):
     """Saturation before the product: J D with D from 1 to 1e-9; LU alone loses the digits."""
     weight = jr.normal(jr.key(10), (30, 30)) / 30**0.5
@@ -347,6 +349,7 @@ def test_huge_contraction(x64):
 # Batches, tracing, statuses, refusals.
 
 
+@pytest.mark.slow
 def test_batch_averages_sequences(x64):
     cell = Elman(1, 5, key=jr.key(12), dtype=jnp.float64)
     inputs = jr.normal(jr.key(13), (3, 120, 1))
@@ -407,6 +410,7 @@ def test_infinite_input_is_no_number(x64):
     assert bool(jnp.all(jnp.isnan(found.value)))
 
 
+@pytest.mark.slow
 def test_single_precision():
     found = autonomous(linear(np.diag([0.9, 0.5]).astype(np.float32)), 2, steps=200)
     np.testing.assert_allclose(found.value, np.log([0.9, 0.5]), atol=1e-5)
@@ -508,6 +512,7 @@ class Normalised(PointwiseCell):
         return jnp.tanh(product - jnp.mean(product) + drive)
 
 
+@pytest.mark.slow
 def test_mixed_products_are_found_out(x64):
     cell = Normalised(jr.normal(jr.key(0), (4, 4)))
     inputs = jr.normal(jr.key(1), (200, 1))

@@ -137,6 +137,7 @@ def test_input_channels_count_in_units_of_their_own_spread(x64):
         assert np.max(np.abs(mutant / measured.value - 1)) > 0.1
 
 
+@pytest.mark.slow
 def test_many_channels_are_probed(x64):
     rng = np.random.default_rng(3)
     w, v = 0.9 * np.linalg.qr(rng.normal(size=(6, 6)))[0], rng.normal(size=(6, 20))
@@ -266,6 +267,7 @@ def scores(number, measured, expected):
     return (np.array([value for value, _ in found]) - expected) / np.array([e for _, e in found])
 
 
+@pytest.mark.slow
 def test_errors_from_starting_times_cover_the_truth():
     def measured(key):
         xs = 1 + 0.3 * jr.normal(key, (2000,))
@@ -295,6 +297,7 @@ def test_coherent_square_is_unbiased_below_the_floor_of_plain_averages():
     assert 0.5 < claimed.mean() / squares.std(ddof=1) < 2
 
 
+@pytest.mark.slow
 def test_errors_from_probes_cover_the_truth():
     rng = np.random.default_rng(5)
     w = np.triu(rng.normal(size=(32, 32))) * 0.3
@@ -360,6 +363,7 @@ def test_too_short_series_are_refused_with_the_numbers():
         gradient_reach(cell, np.zeros(400), max_lag=50, key=KEY, probes=0)
 
 
+@pytest.mark.slow
 def test_few_windows_are_said_to_be_few(x64):
     cell = Plain(rotation(0.9))
     few = reach_curves(cell, jr.normal(KEY, (160,)), max_lag=40, burn_in=100, key=KEY)

@@ -288,9 +288,7 @@ def test_a_population_of_units_with_full_peepholes_has_the_closed_form():
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize(
-    "peepholes", [(0.0, 0.0, 0.0), pytest.param((0.1, 0.1, 0.1), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("peepholes", [(0.0, 0.0, 0.0), (0.1, 0.1, 0.1)])
 def test_a_population_of_lstm_units_against_networks(peepholes):
     """The same compiled run as above; networks of 150 units whose weights are redrawn."""
     found = lstm_population(
