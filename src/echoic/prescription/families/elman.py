@@ -11,12 +11,7 @@ import numpy as np
 from scipy.special import ive
 
 from echoic import init
-from echoic.prescription.families.gaussian_matrices import (
-    ENOUGH,
-    explanation,
-    reachable,
-    scatter,
-)
+from echoic.prescription.families.gaussian_matrices import answer, explanation
 from echoic.prescription.families.small_signal import input_law, largest_gain, mean_slope
 from echoic.prescription.prescription import Prescription, Wanted, prescribe
 from echoic.prescription.recipe import Recipe
@@ -89,21 +84,19 @@ def weakly_coupled(wanted: Wanted) -> Prescription:
 
 def gaussian(wanted: Wanted) -> Prescription:
     """Independent Gaussian entries: the memory runs through one random matrix, k times."""
-    size, horizon, threshold = wanted.hidden_size, wanted.horizon, wanted.thresholds.gain
-    last = int(wanted.lags[-1])
-    found = scatter(size, horizon, last, threshold)
-    feasible, share, reach = found.share >= ENOUGH, found.share, horizon
-    if not feasible:
-        reach = reachable(size, horizon, threshold)
-        found = scatter(size, reach, last, threshold)
+    solved = answer(wanted)
+    found = solved.found
     energy = wanted.statistics.energy / (1 - min(math.exp(2 * found.log_sigma), 0.98))
     # Slow inputs meet modes near 1: half of what a white input would be allowed.
     gain = largest_gain(wanted, 2 * energy)
     sigma = _digits(math.exp(found.log_sigma) / mean_slope(gain**2 * energy))
-    if feasible:
-        why = f"Gaussian weights of spread {sigma:.5g}; {share:.0%} of draws keep to the horizon"
+    if solved.feasible:
+        why = (
+            f"Gaussian weights of spread {sigma:.5g}; {solved.share:.0%} of draws keep to the"
+            " horizon"
+        )
     else:
-        why = explanation(size, horizon, share, reach)
+        why = explanation(wanted, solved)
     return _elman(
         wanted,
         name="Elman, Gaussian",
@@ -112,7 +105,7 @@ def gaussian(wanted: Wanted) -> Prescription:
         value=np.exp(found.typical),
         paper="Chen, Pennington & Schoenholz 2018",
         why=why,
-        feasible=feasible,
+        feasible=solved.feasible,
         correction="finite width: powers of sampled Gaussian matrices",
     )
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from echoic.prescription.prescription import Wanted
+
 DRAWS, PROBES, LARGEST = 48, 8, 512
 FURTHEST = 8.0  # lags in units of sqrt(n) that are sampled; beyond, one eigenvalue is left
 FACTOR, ENOUGH = 1.5, 0.9  # a horizon is set if nine draws in ten come within this factor
@@ -41,6 +43,30 @@ def scatter(size: int, horizon: int, max_lag: int, threshold: float) -> Scatter:
     far = here[:, math.ceil(FACTOR * horizon)] < level
     typical = (typical + log_sigma * lags)[: max_lag + 1]
     return Scatter(log_sigma, typical, float(np.mean(near & far)))
+
+
+class Answer(NamedTuple):
+    """Gaussian weights for a horizon, or for the nearest that draws keep to.
+
+    ``found`` belongs to the horizon wanted where ``feasible``, else to ``reach``; ``share`` is that
+    of the draws that keep to the one wanted.
+    """
+
+    found: Scatter
+    feasible: bool
+    share: float
+    reach: int
+
+
+def answer(wanted: Wanted) -> Answer:
+    """The spread of Gaussian weights, and whether it sets the horizon."""
+    size, horizon, threshold = wanted.hidden_size, wanted.horizon, wanted.thresholds.gain
+    last = int(wanted.lags[-1])
+    found = scatter(size, horizon, last, threshold)
+    if found.share >= ENOUGH:
+        return Answer(found, True, found.share, horizon)
+    reach = reachable(size, horizon, threshold)
+    return Answer(scatter(size, reach, last, threshold), False, found.share, reach)
 
 
 def reachable(size: int, horizon: int, threshold: float) -> int:
@@ -78,12 +104,14 @@ def _sampled(size: int) -> np.ndarray:
     return logs
 
 
-def explanation(size: int, horizon: int, share: float, reach: int) -> str:
+def explanation(wanted: Wanted, found: Answer) -> str:
     """Why Gaussian weights do not set this horizon, and what they would."""
+    size, horizon = wanted.hidden_size, wanted.horizon
     return (
-        f"Of {DRAWS} draws of {size} Gaussian units only {share:.0%} come within a factor 1.5 of"
-        f" {horizon} steps, whatever the spread of the weights: the memory runs through one random"
-        f" matrix {horizon} times, whose largest eigenvalues differ from draw to draw. {reach}"
+        f"Of {DRAWS} draws of {size} Gaussian units only {found.share:.0%} come within a factor 1.5"
+        f" of {horizon} steps, whatever the spread of the weights: the memory runs through one"
+        f" random matrix {horizon} times, whose largest eigenvalues differ from draw to draw."
+        f" {found.reach}"
         " steps are kept by nine draws in ten; orthogonal or diagonal weights do not scatter. This"
         " is the network for those steps"
     )

@@ -5,12 +5,7 @@ import math
 import numpy as np
 
 from echoic import init, theory
-from echoic.prescription.families.gaussian_matrices import (
-    ENOUGH,
-    explanation,
-    reachable,
-    scatter,
-)
+from echoic.prescription.families.gaussian_matrices import answer, explanation
 from echoic.prescription.prescription import Prescription, Wanted, prescribe
 from echoic.prescription.recipe import Recipe
 
@@ -36,22 +31,17 @@ def orthogonal(wanted: Wanted) -> Prescription:
 
 def gaussian(wanted: Wanted) -> Prescription:
     """Gaussian W: the variance that brings the typical gain to the threshold at the horizon."""
-    size, horizon, threshold = wanted.hidden_size, wanted.horizon, wanted.thresholds.gain
-    last = int(wanted.lags[-1])
-    found = scatter(size, horizon, last, threshold)
-    feasible, share, reach = found.share >= ENOUGH, found.share, horizon
-    if not feasible:
-        reach = reachable(size, horizon, threshold)
-        found = scatter(size, reach, last, threshold)
+    solved = answer(wanted)
+    found = solved.found
     sigma = float(f"{math.exp(found.log_sigma):.9g}")
-    if feasible:
-        speed = theory.learning_speed(sigma**2, horizon)[horizon]
+    if solved.feasible:
+        speed = theory.learning_speed(sigma**2, wanted.horizon)[-1]
         reason = (
-            f"A transition variance of {sigma**2:.5g}: {share:.0%} of draws keep to the horizon,"
-            f" and lag {horizon} is learnt at {speed:.2g} of the speed of lag 0."
+            f"A transition variance of {sigma**2:.5g}: {solved.share:.0%} of draws keep to the"
+            f" horizon, and lag {wanted.horizon} is learnt at {speed:.2g} of the speed of lag 0."
         )
     else:
-        reason = explanation(size, horizon, share, reach) + "."
+        reason = explanation(wanted, solved) + "."
     return _linear(
         wanted,
         "linear, Gaussian",
@@ -59,7 +49,7 @@ def gaussian(wanted: Wanted) -> Prescription:
         np.exp(found.typical),
         reason,
         "finite width: powers of sampled Gaussian matrices",
-        feasible,
+        solved.feasible,
     )
 
 
