@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
 from echoic.core.checks import at_least, channels_of, is_traced, refuse_if_larger, sequences
@@ -199,6 +199,26 @@ def _measure(cell, inputs, state, key, k: int, plan: _Plan):
     unsettled = jnp.maximum(apart, jnp.linalg.norm(other - along * c, axis=0))
     _, (coefficients, local) = jax.lax.scan(backward, c, uppers, reverse=True)
 
+    found = _Found(frames, coefficients, local, unsettled, dead, finite)
+    return _summary(found, plan)
+
+
+class _Found(NamedTuple):
+    """Frames and coefficients at every step, and what is doubtful in them."""
+
+    frames: Float[Array, "t n k"]
+    coefficients: Float[Array, "t k k"]
+    local: Float[Array, "t k"]
+    unsettled: Float[Array, "k"]
+    dead: Bool[Array, "k"]
+    finite: Bool[Array, ""]
+
+
+def _summary(found: _Found, plan: _Plan):
+    """Vectors and angles from coefficients; mean and error of the growth; the flags."""
+    frames, coefficients, local, unsettled, dead, finite = found
+    k, dtype = dead.size, local.dtype
+    eps = jnp.finfo(dtype).eps
     gone = jnp.cumsum(dead) > 0
     lost = jnp.where(gone | ~finite, jnp.nan, 0).astype(dtype)
     coefficients = coefficients + lost[None, None, :]
