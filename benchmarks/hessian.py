@@ -8,7 +8,6 @@ compilation) apart. Each gets the loosest tolerance that passes.
 """
 
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,25 +17,13 @@ import jax.random as jr
 import numpy as np
 
 import echoic
+from benchmarks._timing import timed
 from echoic.cells import Elman
 from echoic.measure.cost import flat_cost
 
 GATES = (1e-3, 1e-5)
 WANTED = 5
 UNITS, LENGTH, BATCH = 64, 50, 64
-
-
-def timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float, float]:
-    """The result, the time of the first call, and the smallest of the others."""
-    started = time.perf_counter()
-    result = jax.block_until_ready(call())
-    first = time.perf_counter() - started
-    best = float("inf")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(call())
-        best = min(best, time.perf_counter() - started)
-    return result, first, best
 
 
 def row(who: str, value: float, exact: float, seconds: float, first: float, gate: float) -> bool:

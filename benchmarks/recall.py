@@ -9,8 +9,6 @@ answered without the eigenvalues of W. Other networks need them, and then they s
 """
 
 import logging
-import time
-from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -19,6 +17,7 @@ import jax.random as jr
 import numpy as np
 
 import echoic
+from benchmarks._timing import timed
 from echoic.core.cell import AbstractCell, LinearForm
 
 SIZES = (20, 50, 100, 200, 400)
@@ -74,17 +73,6 @@ def peer(recurrent: np.ndarray, drive: np.ndarray, series: np.ndarray | None) ->
     )
     model = reservoir >> Ridge(ridge=1e-8)
     return memory_capacity(model, k_max=2 * size, as_list=True, series=series, seed=0)
-
-
-def timed(call: Callable[[], np.ndarray], repeats: int) -> tuple[np.ndarray, float, float]:
-    """The answer, the time of the first call, and the smallest of those that follow."""
-    times = []
-    answer = np.empty(0)
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        answer = call()
-        times.append(time.perf_counter() - started)
-    return answer, times[0], min(times[1:])
 
 
 def main() -> None:

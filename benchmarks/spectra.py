@@ -7,16 +7,14 @@ its time. float64, the smallest of several times, the first call (with its compi
 """
 
 import contextlib
-import time
 import warnings
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from benchmarks._timing import timed
 from echoic import init
 from echoic.cells import GRU, LSTM
 from echoic.measure.lyapunov import lyapunov_spectrum
@@ -24,19 +22,6 @@ from echoic.measure.lyapunov import lyapunov_spectrum
 GATE = 1e-8
 INTERVALS = (50, 20, 10, 5, 2, 1)
 KEY = jr.key(0)
-
-
-def timed(call: Callable[[], Any], repeats: int) -> tuple[Any, float, float]:
-    """The result, the time of the first call, and the smallest of the others."""
-    started = time.perf_counter()
-    result = jax.block_until_ready(call())
-    first = time.perf_counter() - started
-    best = float("inf")
-    for _ in range(repeats):
-        started = time.perf_counter()
-        jax.block_until_ready(call())
-        best = min(best, time.perf_counter() - started)
-    return result, first, best
 
 
 def row(what: str, who: str, interval: int, residual: float, seconds: float, first: float) -> None:
