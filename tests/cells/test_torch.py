@@ -36,7 +36,7 @@ def copied(cell, module):
     return without_law(cell)
 
 
-def agree(cell, module):
+def assert_agree(cell, module):
     """Outputs, and the gradients of a weighted sum of them in weights and inputs."""
     rng = np.random.default_rng(1)
     inputs, weight = rng.standard_normal((B, T, M)), rng.standard_normal((B, T, N))
@@ -77,17 +77,17 @@ def ours(kind, **options):
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_elman_is_torch_rnn(x64, activation):
     module = reference(torch.nn.RNN, nonlinearity=activation)
-    agree(copied(ours(Elman, activation=activation), module), module)
+    assert_agree(copied(ours(Elman, activation=activation), module), module)
 
 
 def test_lstm_is_torch_lstm(x64):
     module = reference(torch.nn.LSTM)
-    agree(copied(ours(LSTM), module), module)
+    assert_agree(copied(ours(LSTM), module), module)
 
 
 def test_gru_is_torch_gru(x64):
     module = reference(torch.nn.GRU)
-    agree(copied(ours(GRU), module), module)
+    assert_agree(copied(ours(GRU), module), module)
 
 
 def with_rows(cell, order):
@@ -128,7 +128,7 @@ def bias_outside_reset(cell):
 def test_near_misses_of_torch_are_rejected(x64, kind, layer, mutate):
     module = reference(layer)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        agree(mutate(copied(ours(kind), module)), module)
+        assert_agree(mutate(copied(ours(kind), module)), module)
 
 
 def test_reset_before_the_product_is_another_function(x64):
@@ -138,10 +138,10 @@ def test_reset_before_the_product_is_another_function(x64):
         module.bias_hh_l0.zero_()
     cell = copied(ours(ResetBeforeGRU), module)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        agree(cell, module)
+        assert_agree(cell, module)
     with torch.no_grad():
         module.bias_ih_l0[:N] = 100.0
-    agree(copied(ours(ResetBeforeGRU), module), module)
+    assert_agree(copied(ours(ResetBeforeGRU), module), module)
 
 
 @pytest.mark.parametrize(("kind", "layer"), [(Elman, torch.nn.RNN), (LSTM, torch.nn.LSTM)])

@@ -33,7 +33,7 @@ def sigmoid(u):
     return 1 / (1 + np.exp(-u))
 
 
-def close(actual, expected):
+def assert_close(actual, expected):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-13)
 
 
@@ -53,7 +53,7 @@ def test_modrelu_thresholds_the_modulus(x64):
     cell = build(Elman, activation="modrelu", bias=init.constant(-0.5))
     W, V, b = numpy_weights(cell)
     u = W @ H + V @ X
-    close(step(cell, H), np.sign(u) * np.maximum(np.abs(u) + b, 0))
+    assert_close(step(cell, H), np.sign(u) * np.maximum(np.abs(u) + b, 0))
     assert (np.maximum(np.abs(u) + b, 0) == 0).any()  # or the threshold was not tested
 
 
@@ -61,7 +61,7 @@ def test_elu(x64):
     cell = build(Elman, activation="elu")
     W, V, b = numpy_weights(cell)
     u = W @ H + V @ X + b
-    close(step(cell, H), np.where(u > 0, u, np.expm1(u)))
+    assert_close(step(cell, H), np.where(u > 0, u, np.expm1(u)))
 
 
 def test_residual_adds_weak_coupling(x64):
@@ -69,21 +69,23 @@ def test_residual_adds_weak_coupling(x64):
     W, V, b = numpy_weights(cell)
     R = np.asarray(cell.residual.matrix())
     inside = np.tanh(W @ H + V @ X + b)
-    close(step(cell, H), R @ H + 0.2 * inside)
+    assert_close(step(cell, H), R @ H + 0.2 * inside)
     cell = build(Residual, residual=init.heterogeneous(20.0), coupling=0.2, path="tanh")
-    close(step(cell, H), np.tanh(R @ H) + 0.2 * inside)
+    assert_close(step(cell, H), np.tanh(R @ H) + 0.2 * inside)
 
 
 def test_residual_of_an_odd_number_of_units(x64):
     cell = Residual(M, 5, residual=init.uniform_decay(), coupling=0.0, key=KEY, dtype=jnp.float64)
     h = np.arange(5.0)
-    close(cell.step(jnp.asarray(h), jnp.asarray(X)), np.asarray(cell.moduli) * h)
+    assert_close(cell.step(jnp.asarray(h), jnp.asarray(X)), np.asarray(cell.moduli) * h)
 
 
 def test_residual_tells_its_eigenvalues(x64):
     cell = build(Residual, residual=init.rotation(0.9, period=8))
-    close(cell.residual_moduli(), 0.9)
-    close(np.sort(np.angle(cell.residual_eigenvalues())), np.pi / 4 * np.array([-1, -1, 1, 1]))
+    assert_close(cell.residual_moduli(), 0.9)
+    assert_close(
+        np.sort(np.angle(cell.residual_eigenvalues())), np.pi / 4 * np.array([-1, -1, 1, 1])
+    )
 
 
 def test_minimal_rnn(x64):
@@ -91,24 +93,24 @@ def test_minimal_rnn(x64):
     W, V, b = numpy_weights(cell)
     z = np.tanh(np.asarray(cell.embedding) @ X + np.asarray(cell.embedding_bias))
     u = sigmoid(W @ H + V @ z + b)
-    close(step(cell, H), u * H + (1 - u) * z)
+    assert_close(step(cell, H), u * H + (1 - u) * z)
     cell = build(MinimalRNN, activation="identity")
     W, V, b = numpy_weights(cell)
     z = np.asarray(cell.embedding) @ X
     u = sigmoid(W @ H + V @ z)
-    close(step(cell, H), u * H + (1 - u) * z)
+    assert_close(step(cell, H), u * H + (1 - u) * z)
 
 
 def test_linear_rnn_in_both_parametrisations(x64):
     for parametrisation, scale in (("scaled", N**-0.5), ("standard", 1.0)):
         cell = build(LinearRNN, parametrisation=parametrisation)
         W, V = np.asarray(cell.recurrent), np.asarray(cell.input)
-        close(step(cell, H), scale * W @ H + V @ X)
+        assert_close(step(cell, H), scale * W @ H + V @ X)
         form = cell.linear_form()
-        close(form.recurrent, scale * W)
-        close(form.input, V)
-        close(form.bias, 0)
-        close(cell.recurrent_blocks()["recurrent"], scale * W)
+        assert_close(form.recurrent, scale * W)
+        assert_close(form.input, V)
+        assert_close(form.bias, 0)
+        assert_close(cell.recurrent_blocks()["recurrent"], scale * W)
 
 
 def test_linear_rnn_has_its_variances():
@@ -131,8 +133,8 @@ def test_peephole_lstm_shows_the_new_cell_to_the_output_gate(x64):
     p_i, p_f, p_o = np.split(np.asarray(cell.peephole), 3)
     c = sigmoid(f + p_f * C) * C + sigmoid(i + p_i * C) * np.tanh(g)
     new = step(cell, LSTMState(H, C))
-    close(new.c, c)
-    close(new.h, sigmoid(o + p_o * c) * np.tanh(c))
+    assert_close(new.c, c)
+    assert_close(new.h, sigmoid(o + p_o * c) * np.tanh(c))
     old_cell = sigmoid(o + p_o * C) * np.tanh(c)  # mutant: the output gate sees the old cell
     assert np.abs(np.asarray(new.h) - old_cell).max() > 1e-3
 
@@ -147,7 +149,7 @@ def test_peephole_lstm_without_peepholes_is_the_lstm(x64):
     for ours, theirs in zip(
         step(peephole, LSTMState(H, C)), step(plain, LSTMState(H, C)), strict=True
     ):
-        close(ours, theirs)
+        assert_close(ours, theirs)
 
 
 def test_full_peephole_lstm_reads_the_cell_state(x64):
@@ -155,10 +157,10 @@ def test_full_peephole_lstm_reads_the_cell_state(x64):
     i, f, g, o = lstm_gates(cell, C)
     c = sigmoid(f) * C + sigmoid(i) * np.tanh(g)
     new = step(cell, LSTMState(H, C))
-    close(new.c, c)
-    close(new.h, sigmoid(o) * np.tanh(c))
-    close(cell.read(new), c)
-    close(cell.output(new), new.h)
+    assert_close(new.c, c)
+    assert_close(new.h, sigmoid(o) * np.tanh(c))
+    assert_close(cell.read(new), c)
+    assert_close(cell.output(new), new.h)
 
 
 def test_reset_before_gru(x64):
@@ -168,7 +170,7 @@ def test_reset_before_gru(x64):
     )
     r, z = sigmoid(W_r @ H + V_r @ X + b_r), sigmoid(W_z @ H + V_z @ X + b_z)
     new = np.tanh(W_n @ (r * H) + V_n @ X + b_n)
-    close(step(cell, H), (1 - z) * new + z * H)
+    assert_close(step(cell, H), (1 - z) * new + z * H)
 
 
 def test_network_passes_outputs_up_in_the_same_step(x64):
@@ -181,9 +183,9 @@ def test_network_passes_outputs_up_in_the_same_step(x64):
     hidden = echoic.rollout(below, xs).trajectory
     expected = echoic.rollout(above, hidden).trajectory
     outputs = echoic.rollout(net, xs).trajectory
-    close(outputs, expected)
+    assert_close(outputs, expected)
     weight, bias = np.asarray(readout.weight), np.asarray(readout.bias)
-    close(net.predict(outputs), np.asarray(expected) @ weight.T + bias)
+    assert_close(net.predict(outputs), np.asarray(expected) @ weight.T + bias)
     assert net.state_size == 2 * N + 3
     assert set(net.recurrent_blocks()) == {"0.i", "0.f", "0.g", "0.o", "1.recurrent"}
     delayed = echoic.rollout(above, jnp.roll(hidden, 1, axis=1)).trajectory  # mutant: a step late
