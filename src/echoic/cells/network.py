@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -13,6 +14,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from echoic.cells.weights import Initialiser, affine, draw
 from echoic.core.cell import AbstractCell, Law, LinearForm, State
 from echoic.core.checks import at_least
+from echoic.core.model import AbstractModel
+from echoic.core.rollout import Rollout, rollout
 from echoic.init.dense import uniform
 
 
@@ -57,7 +60,7 @@ class Readout(eqx.Module):
         return affine(self.weight, self.bias, outputs)
 
 
-class Network(AbstractCell):
+class Network(AbstractCell, AbstractModel):
     """A stack of cells with an optional readout; it is a cell too, and measured like one.
 
     In each time step cell i + 1 reads the output of cell i of the same step. The state is the tuple
@@ -133,6 +136,22 @@ class Network(AbstractCell):
     def layers(self) -> tuple[AbstractCell, ...]:
         """The cells, each of which a rollout can take through the whole sequence at once."""
         return self.cells
+
+    def run(
+        self,
+        inputs: Array,
+        *,
+        state: State = None,
+        last: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> Rollout:
+        """The last cell's outputs, and the last state."""
+        if jnp.issubdtype(inputs.dtype, jnp.integer):
+            inputs = jax.nn.one_hot(inputs, self.input_size)
+        ran = rollout(self, inputs, state=state, collect="nothing" if last else "outputs")
+        if not last:
+            return ran
+        return Rollout(jax.vmap(self.output)(ran.final), ran.final)
 
     def predict(self, outputs: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
         """The readout applied to outputs of the last cell, any number of leading axes."""
