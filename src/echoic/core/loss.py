@@ -1,4 +1,4 @@
-"""The loss of single predictions: what training averages, and what measures of demand take apart."""
+"""The loss of single targets: what training averages, and what measures of demand take apart."""
 
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +43,7 @@ def squared_error(
     return jnp.mean((predictions - targets.astype(predictions.dtype)) ** 2, axis=-1)
 
 
-def target_loss(loss: Loss | TargetLoss) -> TargetLoss:
+def target_loss(loss: str | TargetLoss) -> TargetLoss:
     """The loss of single targets by its name, or one's own as it is.
 
     One's own is ``loss(predictions, targets)`` with predictions (*targets, p); it gives one loss
