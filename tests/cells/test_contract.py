@@ -72,7 +72,11 @@ def concrete_subclasses(cls):
             importlib.import_module(module.name)
     below = [sub for direct in cls.__subclasses__() for sub in (direct, *_descend(direct))]
     return {
-        sub for sub in below if not inspect.isabstract(sub) and sub.__module__.startswith("echoic.")
+        sub
+        for sub in below
+        if not inspect.isabstract(sub)
+        and sub.__module__.startswith("echoic.")
+        and not sub.__name__.startswith("_")
     }
 
 

@@ -270,8 +270,8 @@ def test_foreign_files(tmp_path):
 
 
 def test_another_format_version(stored):
-    rewritten(stored, lambda header: header.update(version=2))
-    with pytest.raises(ValueError, match="has format version 2; this echoic reads version 1"):
+    rewritten(stored, lambda header: header.update(version=3))
+    with pytest.raises(ValueError, match="has format version 3; this echoic reads up to version 2"):
         echoic.load(stored)
 
 

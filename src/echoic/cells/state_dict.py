@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from echoic.cells.bidirectional import Bidirectional, Direction
+from echoic.cells.bidirectional import Bidirectional
 from echoic.cells.families import rebuild
 from echoic.cells.network import Network
 from echoic.cells.tensors import TensorFile
@@ -187,9 +187,7 @@ def _cell(
 
 def _stacked(file: TensorFile, cells: dict[Place, AbstractCell]) -> AbstractCell | Bidirectional:
     if any(place.reverse for place in cells):
-        parts = [
-            Direction(place.layer, "backward" if place.reverse else "forward", cell)
-            for place, cell in cells.items()
-        ]
-        return Bidirectional(tuple(parts))
+        layers = sorted({place.layer for place in cells})
+        pairs = [(cells[Place(layer, False)], cells[Place(layer, True)]) for layer in layers]
+        return Bidirectional(pairs)
     return next(iter(cells.values())) if len(cells) == 1 else Network(list(cells.values()))

@@ -1,7 +1,7 @@
 """What is trained: a network with a readout, which turns whole sequences into predictions."""
 
 import abc
-from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -15,7 +15,7 @@ class AbstractModel(eqx.Module):
 
     input_size: eqx.AbstractVar[int]
     hidden_size: eqx.AbstractVar[int]
-    readout: eqx.AbstractVar[Callable | None]
+    readout: eqx.AbstractVar[Any]  # what `predict` applies, or None
 
     @abc.abstractmethod
     def run(

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from echoic.cells.bidirectional import Bidirectional, seen_inputs
+from echoic.cells.bidirectional import Bidirectional
 from echoic.core.cell import AbstractCell, State, Step, as_cell, cast
 from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord
@@ -148,7 +148,7 @@ def _directions(network: Bidirectional, name: str, values: np.ndarray) -> list[J
     steps into the future.
     """
     with jax.enable_x64(True):
-        seen = seen_inputs(cast(network, jnp.float64), values)
+        seen = cast(network, jnp.float64).seen_inputs(jnp.asarray(values))
         return [
             Job(
                 f"{name}, {part.name}",
