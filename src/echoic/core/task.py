@@ -55,6 +55,20 @@ class AbstractTask(eqx.Module):
         """
         return None
 
+    @property
+    def description(self) -> str:
+        """What exactly is asked, in one sentence."""
+        return self.name
+
+    def held_out(self, split: Split) -> "AbstractTask":
+        """The task that draws the sequences of a validation or test.
+
+        It is this one, as long as no two draws have anything in common. A task that dresses up the
+        members of a set anew each time, such as images followed by noise, answers with the same
+        task on members that ``sample`` never draws.
+        """
+        return self
+
 
 class AbstractDataTask(AbstractTask):
     """A task on a fixed set of sequences, split in three parts that share none.

@@ -1,0 +1,66 @@
+"""Tasks by name, built from plain values: for command lines and configuration files."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from echoic.core.checks import one_of
+from echoic.core.task import AbstractTask
+from echoic.tasks.adding import Adding
+from echoic.tasks.copying import Copy
+from echoic.tasks.order import TemporalOrder
+from echoic.tasks.phase import Phase
+from echoic.tasks.recall import DelayedRecall, NBack
+from echoic.tasks.sine import Sine, SineGrid
+
+TASKS: dict[str, Callable[..., AbstractTask]] = {
+    "copy": Copy,
+    "adding": Adding,
+    "temporal_order": TemporalOrder,
+    "delayed_recall": DelayedRecall,
+    "n_back": NBack,
+    "sine": Sine,
+    "sine_grid": SineGrid,
+    "phase": Phase,
+}
+
+
+def options(name: str) -> dict[str, Any]:
+    """The options of a task and their defaults.
+
+    **Raises** ValueError for an unknown name; the message tells the nearest one.
+
+    **Example**
+    >>> options("delayed_recall")
+    {'delay': 50, 'noise': 0.1}
+    """
+    task = TASKS[one_of("task", name, TASKS)]
+    return {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(task).parameters.values()
+    }
+
+
+def build(name: str, **chosen: Any) -> AbstractTask:
+    """A task by its name.
+
+    **Arguments**
+
+    - ``name``: a key of ``TASKS``.
+    - ``chosen``: options of that task, plain values; those left out keep their defaults.
+
+    **Raises** ValueError for an unknown name or option, which tells the nearest one, and for values
+    that the task refuses.
+
+    **Example**
+    >>> build("copy", total_length=80).delay
+    60
+    >>> build("copy", dealy=60)
+    Traceback (most recent call last):
+      ...
+    ValueError: unknown option of copy 'dealy'. Did you mean 'delay'? Valid: delay, ...
+    """
+    known = options(name)
+    for option in chosen:
+        one_of(f"option of {name}", option, known)
+    return TASKS[name](**chosen)
