@@ -11,6 +11,9 @@ from echoic.core.records import Horizon, Regime
 # theory speaks of, the depth to which deep networks were found to train.
 FADING, RUGGED = -3.0, 3.0
 
+# The share of its largest value above which a demand on memory counts.
+DEMAND_SHARE = 0.05
+
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
@@ -55,6 +58,25 @@ def horizon_of(
     peak = int(np.nanargmax(value)) if np.isfinite(value).any() else 0
     growing = bool(grows and stands[-1] and value[-1] > math.exp(RUGGED) * value[0])
     return Horizon(threshold, last, crossing, peak, bool(stands[-1]), growing)
+
+
+def demand_horizon(
+    lags: np.ndarray, value: np.ndarray, standard_error: np.ndarray, share: float = DEMAND_SHARE
+) -> Horizon | None:
+    """How far back a loss looks, from its rise when the input at each lag is replaced.
+
+    **Definition.** The last of the ``lags`` at which ``value - 2 standard_error`` stands at or
+    above ``share`` of the largest value; none where no value stands out of its error. Unlike a
+    memory, a demand may begin late: a task that asks for step 10 alone has its horizon there.
+    """
+    if np.isnan(value).any():
+        return None
+    peak = int(np.argmax(value))
+    lower = value - 2 * np.nan_to_num(standard_error, nan=np.inf)
+    stands = (lower >= share * value[peak]) & (lower > 0)
+    last = int(lags[np.flatnonzero(stands)[-1]]) if stands.any() else -1
+    crossing = None if stands.all() else int(lags[np.flatnonzero(~stands)[0]])
+    return Horizon(share, last, crossing, int(lags[peak]), bool(stands[-1]))
 
 
 def regime_of(log_gain: float) -> Regime | None:
