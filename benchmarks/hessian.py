@@ -19,7 +19,7 @@ import numpy as np
 import echoic
 from benchmarks._timing import timed
 from echoic.cells import Elman
-from echoic.measure.cost import flat_cost
+from echoic.measure.costs.cost import flat_cost
 
 GATES = (1e-3, 1e-5)
 WANTED = 5

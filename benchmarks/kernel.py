@@ -17,7 +17,7 @@ import numpy as np
 
 from echoic.cells import Elman, Readout
 from echoic.core.cell import without_law
-from echoic.measure import kernel as ours
+from echoic.measure.kernels import tangent as ours
 
 UNITS, STEPS = 256, 100
 LEAST_SAVING = 10

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks._timing import timed
 from echoic import init
 from echoic.cells import GRU, LSTM
-from echoic.measure.lyapunov import lyapunov_spectrum
+from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
 
 GATE = 1e-8
 INTERVALS = (50, 20, 10, 5, 2, 1)

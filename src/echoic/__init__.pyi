@@ -7,6 +7,7 @@ from . import (
     prediction,
     prescription,
     reports,
+    tasks,
     testing,
     theory,
 )
@@ -20,40 +21,40 @@ from .core.trainable import trainable_filter
 from .diagnosis.checkup import checkup
 from .diagnosis.compare import compare
 from .diagnosis.report import Report
-from .measure.basins import basin_fractions
-from .measure.chain_motif import chain_motif
-from .measure.cost import line_of_cells, mean_squared_cost, random_direction
-from .measure.covariant import covariant_vectors
-from .measure.effective_radius import effective_spectral_radius
-from .measure.fisher import fisher_memory
-from .measure.fisher_bound import fisher_bound
-from .measure.fisher_spatial import fisher_capacity
-from .measure.fixed_points import fixed_points
-from .measure.flossing import floss, flossing_penalty
-from .measure.hessian import hessian_density, hessian_eigenvalues
-from .measure.jacobian import jacobian_singular_values
-from .measure.jacobian_sequence import lyapunov_from_jacobians
-from .measure.landscape import cost_slice
-from .measure.lipschitz import cost_lipschitz
-from .measure.lyapunov import lyapunov_spectrum
-from .measure.lyapunov_batch import (
+from .measure.attractors.basins import basin_fractions
+from .measure.attractors.fixed_points import fixed_points
+from .measure.attractors.orbits import orbit_diagram
+from .measure.costs.cost import line_of_cells, mean_squared_cost, random_direction
+from .measure.costs.hessian import hessian_density, hessian_eigenvalues
+from .measure.costs.landscape import cost_slice
+from .measure.costs.lipschitz import cost_lipschitz
+from .measure.costs.sensitivity import cost_sensitivity
+from .measure.gain.reach import coherent_reach, gradient_reach, input_reach
+from .measure.gain.singular_values import jacobian_singular_values
+from .measure.information.fisher import fisher_memory
+from .measure.information.fisher_bound import fisher_bound
+from .measure.information.fisher_spatial import fisher_capacity
+from .measure.information.noisy_recall import noisy_recall
+from .measure.information.recall import linear_recall, raw_recall
+from .measure.lyapunov.blocks import join_runs, lyapunov_convergence
+from .measure.lyapunov.covariant import covariant_vectors
+from .measure.lyapunov.dimension import entropy_rate, kaplan_yorke_dimension
+from .measure.lyapunov.ensembles import (
     driven_minus_autonomous,
     finite_time_exponents,
     lyapunov_ensemble,
 )
-from .measure.lyapunov_blocks import join_runs, lyapunov_convergence
-from .measure.lyapunov_dimension import entropy_rate, kaplan_yorke_dimension
-from .measure.lyapunov_until import lyapunov_until
-from .measure.noisy_recall import noisy_recall
-from .measure.nonnormality import henrici_departure, nonnormality
-from .measure.numerical_range import numerical_radius
-from .measure.orbits import orbit_diagram
-from .measure.pseudospectrum import kreiss_constant, pseudospectrum
-from .measure.reach import coherent_reach, gradient_reach, input_reach
-from .measure.recall import linear_recall, raw_recall
-from .measure.schur import schur_profile
-from .measure.sensitivity import cost_sensitivity
-from .measure.transient import transient_growth
+from .measure.lyapunov.flossing import floss, flossing_penalty
+from .measure.lyapunov.jacobian_sequence import lyapunov_from_jacobians
+from .measure.lyapunov.spectrum import lyapunov_spectrum
+from .measure.lyapunov.until import lyapunov_until
+from .measure.matrices.chain_motif import chain_motif
+from .measure.matrices.effective_radius import effective_spectral_radius
+from .measure.matrices.nonnormality import henrici_departure, nonnormality
+from .measure.matrices.numerical_range import numerical_radius
+from .measure.matrices.pseudospectrum import kreiss_constant, pseudospectrum
+from .measure.matrices.schur import schur_profile
+from .measure.matrices.transient import transient_growth
 from .prescription.design import design
 from .prescription.prescription import Prescription
 
@@ -126,6 +127,7 @@ __all__ = [
     "rollout",
     "save",
     "schur_profile",
+    "tasks",
     "testing",
     "theory",
     "trainable_filter",

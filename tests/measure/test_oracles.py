@@ -293,9 +293,9 @@ ORACLES = {
 
 
 def neighbours_oracles():
-    """Those of the other files of this kind, ``test_oracles_of_*.py``."""
+    """Those of the other files of this kind, in the folders below."""
     found = {}
-    for path in sorted(pathlib.Path(__file__).parent.glob("test_oracles_of_*.py")):
+    for path in sorted(pathlib.Path(__file__).parent.rglob("test_oracles_of_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -13,7 +13,7 @@ import pytest
 from echoic import init
 from echoic.cells import Residual
 from echoic.core.cell import without_law
-from echoic.measure.lyapunov import lyapunov_spectrum
+from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
 from echoic.theory import exponent_bounds, predicted_exponents
 
 KEY = jr.key(7)

@@ -11,7 +11,7 @@ from scipy import integrate, optimize
 from scipy.special import digamma
 
 from echoic import cells, init
-from echoic.measure.lyapunov import lyapunov_spectrum
+from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
 from echoic.theory import exponent_at, exponent_spectrum, mean_exponent, preactivation_variance
 
 FRACTIONS = np.array([0.05, 0.2, 0.5, 0.8, 0.95])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from echoic import cells, data, init
-from echoic.measure.reach import reach_curves
+from echoic.measure.gain.reach import reach_curves
 from echoic.theory import tied
 
 pytestmark = pytest.mark.slow

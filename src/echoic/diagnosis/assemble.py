@@ -27,7 +27,7 @@ from echoic.diagnosis.examine import examine
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.verdict import overall_verdict, rank_key
-from echoic.measure.recall import FOLDS
+from echoic.measure.information.recall import FOLDS
 from echoic.prescription.prescription import Prescription
 
 

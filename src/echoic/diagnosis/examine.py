@@ -25,11 +25,11 @@ from echoic.diagnosis.effort import (
 )
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.record import network_record
-from echoic.measure.fisher import fisher_memory
-from echoic.measure.jacobian import jacobian_singular_values
-from echoic.measure.lyapunov import lyapunov_spectrum
-from echoic.measure.reach import reach_curves
-from echoic.measure.recall import linear_recall, raw_recall
+from echoic.measure.gain.reach import reach_curves
+from echoic.measure.gain.singular_values import jacobian_singular_values
+from echoic.measure.information.fisher import fisher_memory
+from echoic.measure.information.recall import linear_recall, raw_recall
+from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
 from echoic.prediction import wide_limit
 
 Notify = Callable[[str], None]

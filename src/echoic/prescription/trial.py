@@ -12,8 +12,8 @@ from echoic.core.cell import cast
 from echoic.core.checks import at_least
 from echoic.core.horizon import Thresholds, horizon_of
 from echoic.core.records import QUANTITIES, Curve, Horizon
-from echoic.measure.fisher import fisher_memory
-from echoic.measure.reach import reach_curves
+from echoic.measure.gain.reach import reach_curves
+from echoic.measure.information.fisher import fisher_memory
 from echoic.prescription.prescription import Prescription
 from echoic.prescription.statistics import InputStatistics, input_statistics
 

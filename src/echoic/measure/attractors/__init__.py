@@ -1,0 +1,1 @@
+"""Long runs under constant input: points of rest, cycles, and what decides between them."""

@@ -1,0 +1,1 @@
+"""Information: what the present state can tell of inputs k steps back."""

@@ -1,0 +1,1 @@
+"""Tangent kernels: in which directions of function space training moves a network."""

@@ -1,0 +1,1 @@
+"""Lyapunov exponents: how fast neighbouring runs part or meet, and along which directions."""

@@ -1,0 +1,221 @@
+"""The loop that carries states and tangent frames along their trajectories."""
+
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from echoic.core.cell import AbstractCell, PointwiseCell, State, flatten_state
+from echoic.core.linalg import log_abs, log_abs_det
+from echoic.core.tangent import linearise
+from echoic.measure.lyapunov.orthogonalise import balance, log_volume, spread, triangularise
+from echoic.measure.lyapunov.unit_by_unit import linearise_unit_by_unit
+
+LONGEST_INTERVAL = 64
+# Losing a third of the digits between two factorisations leaves the exponents at rounding level;
+# losing half of them asks for a rerun with a shorter interval.
+WANTED_LOSS, ALLOWED_LOSS = 0.38, 0.47
+
+
+class Sequence(NamedTuple):
+    """What the loop carries for one input sequence."""
+
+    state: State
+    frame: Float[Array, "n k"]
+    volume: Float[Array, "k"]
+    history: Float[Array, "blocks k"]
+    dead: Array
+    finite: Array
+    segment: Float[Array, ""]  # growth of the whole volume since the last factorisation
+    log_det: Float[Array, ""]  # the same from the Jacobians
+    residual: Float[Array, ""]
+
+
+class Clock(NamedTuple):
+    """What the loop carries for all sequences together."""
+
+    block: Array
+    since: Array  # steps since the last factorisation
+    interval: Array
+    rate: Array  # digits lost a step, a fading maximum
+    spread: Array
+    checking: Array
+    checked: Array
+
+
+class Control(NamedTuple):
+    """What a run is told; arrays, so that another choice compiles nothing.
+
+    ``ends`` are the steps after the blocks, ``adapting`` lets the run change its ``interval``,
+    ``measuring`` makes it take volumes at the ends of blocks, and the sum rule is checked in every
+    ``check_every``-th block.
+    """
+
+    ends: Array | np.ndarray
+    interval: Array | np.ndarray
+    adapting: Array | np.ndarray
+    measuring: Array | np.ndarray
+    check_every: Array | np.ndarray
+
+
+class How(NamedTuple):
+    """What a run is compiled for.
+
+    ``adaptive``: watch the loss of digits, and let the interval follow it; ``balanced``: see
+    `balance`; ``unit_by_unit``: see `linearise_unit_by_unit`.
+    """
+
+    adaptive: bool = False
+    balanced: bool = False
+    unit_by_unit: bool = False
+
+
+def control_for(ends, interval, *, adapting=False, measuring=True, check_every=1) -> Control:
+    """A `Control` from plain numbers."""
+    # NumPy arrays: traced by filter_jit all the same, and built in no time.
+    return Control(
+        ends=np.asarray(ends, np.int32),
+        interval=np.asarray(interval, np.int32),
+        adapting=np.asarray(adapting),
+        measuring=np.asarray(measuring),
+        check_every=np.asarray(check_every, np.int32),
+    )
+
+
+@eqx.filter_jit
+def begin_run(state: State, frame: Float[Array, "b n k"], num_blocks: int) -> Sequence:
+    """What a run starts from: states and frames of a batch of sequences, nothing counted yet."""
+    batch, _, k = frame.shape
+    zero = jnp.zeros(batch, frame.dtype)
+    return Sequence(
+        state=state,
+        frame=frame,
+        volume=jnp.zeros((batch, k), frame.dtype),
+        history=jnp.zeros((batch, num_blocks, k), frame.dtype),
+        dead=jnp.zeros((batch, k), bool),
+        finite=jnp.ones(batch, bool),
+        segment=zero,
+        log_det=zero,
+        residual=zero,
+    )
+
+
+def _advance(
+    cell: AbstractCell, x: Any, old: Sequence, clock: Clock, control: Control, due, end, how: How
+):
+    """One step of one sequence: push the frame, factorise it if that is ``due``."""
+    n, k = old.frame.shape
+    drive = jnp.zeros(cell.input_size, old.frame.dtype) if x is None else x
+    if how.unit_by_unit:
+        assert isinstance(cell, PointwiseCell)
+        state, push_all = linearise_unit_by_unit(cell, old.state, drive)
+    else:
+        state, push = linearise(cell, old.state, drive)
+        push_all = jax.vmap(push, in_axes=1, out_axes=1)
+    none = jnp.zeros(k, old.frame.dtype)
+
+    def factorised(a):
+        frame, upper = triangularise(a)
+        gained = log_abs(jnp.diagonal(upper))
+        return frame, gained, spread(a, gained)
+
+    frame, before = old.frame, none
+    if how.balanced:
+        frame, upper = balance(lambda v: push_all(v[:, None])[:, 0], frame)
+        before = log_abs(jnp.diagonal(upper))
+    frame = push_all(frame)
+    frame, gained, lost = jax.lax.cond(due, factorised, lambda f: (f, none, none.sum()), frame)
+    gained = gained + before
+    volume = jax.lax.cond(end & control.measuring, log_volume, lambda _: old.volume, frame)
+
+    log_det, segment, residual = old.log_det, old.segment, old.residual
+    if k == n:
+        eye = jnp.eye(n, dtype=frame.dtype)
+        log_det = log_det + jax.lax.cond(
+            clock.checking, lambda: log_abs_det(push_all(eye)), lambda: none.sum()
+        )
+        segment = segment + jnp.sum(gained)
+        agree = (segment == -jnp.inf) & (log_det == -jnp.inf)
+        miss = jnp.where(due & clock.checking & ~agree, jnp.abs(segment - log_det), 0)
+        residual = residual + miss
+        segment, log_det = jnp.where(due, 0, segment), jnp.where(due, 0, log_det)
+    finite = jnp.all(jnp.isfinite(flatten_state(state)[0]))
+    if x is not None:
+        finite = finite & jnp.all(jnp.isfinite(x))
+    new = Sequence(
+        state=state,
+        frame=frame,
+        volume=volume,
+        history=old.history.at[clock.block].add(gained + (volume - old.volume)),
+        dead=old.dead | (gained == -jnp.inf),
+        finite=old.finite & finite,
+        segment=segment,
+        log_det=log_det,
+        residual=residual,
+    )
+    return new, lost
+
+
+def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, how: How):
+    """Run from step ``first`` to ``last``; both may be traced."""
+    dtype = begin.frame.dtype
+    wanted = -WANTED_LOSS * math.log(jnp.finfo(dtype).eps)
+    control = Control(*map(jnp.asarray, control))
+
+    def body(t, carry):
+        old, clock = carry
+        end = control.ends[clock.block] == t + 1
+        due = end | (clock.since + 1 >= clock.interval)
+        x = None if inputs is None else jax.lax.dynamic_index_in_dim(inputs, t, 1, False)
+
+        def one(x, old):
+            # No sequence tells another when to factorise: the flags are closed over, so that
+            # they stay scalars and the conditionals conditionals under vmap.
+            return _advance(cell, x, old, clock, control, due, end, how)
+
+        new, lost = jax.vmap(one)(x, old)
+        interval, rate, worst = clock.interval, clock.rate, clock.spread
+        if how.adaptive:
+            lost = jnp.max(lost)
+            now = lost / (clock.since + 1).astype(dtype)
+            rate = jnp.where(due, jnp.maximum(now, 0.9 * rate), rate)
+            longest = jnp.minimum(2 * interval, LONGEST_INTERVAL)
+            fitting = jnp.floor(wanted / jnp.maximum(rate, wanted / LONGEST_INTERVAL))
+            fitting = jnp.clip(fitting.astype(jnp.int32), 1, longest)
+            interval = jnp.where(due & control.adapting, fitting, interval)
+            worst = jnp.maximum(worst, lost)
+        new_block = clock.block + end.astype(jnp.int32)
+        # A warm-up is checked to see whether single steps need balancing, and no further.
+        check_next = (new_block % control.check_every == 0) & (control.measuring | (interval == 1))
+        clock = Clock(
+            block=new_block,
+            since=jnp.where(due, 0, clock.since + 1),
+            interval=interval,
+            rate=rate,
+            spread=worst,
+            checking=jnp.where(end, check_next, clock.checking & ~due),
+            checked=clock.checked + clock.checking.astype(jnp.int32),
+        )
+        return new, clock
+
+    volume = jax.lax.cond(
+        control.measuring, jax.vmap(log_volume), lambda _: begin.volume, begin.frame
+    )
+    zero = jnp.zeros((), jnp.int32)
+    clock = Clock(
+        block=zero,
+        since=zero,
+        interval=jnp.asarray(control.interval),
+        rate=jnp.zeros((), dtype),
+        spread=jnp.zeros((), dtype),
+        checking=jnp.array(True),
+        checked=zero,
+    )
+    return jax.lax.fori_loop(first, last, body, (begin._replace(volume=volume), clock))
+
+
+compiled_tangent_loop = eqx.filter_jit(tangent_loop)

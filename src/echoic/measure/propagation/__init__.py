@@ -1,0 +1,1 @@
+"""How two input sequences come together or part in real networks, tied and untied."""

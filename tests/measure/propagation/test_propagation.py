@@ -1,0 +1,253 @@
+"""Propagation in real networks against mean-field theory and networks run in NumPy."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from echoic import cells, init
+from echoic.core.estimate import Status
+from echoic.measure.propagation.signals import (
+    jacobian_moments,
+    signal_propagation,
+    untied_propagation,
+)
+from echoic.measure.propagation.timescale import fit_timescale
+from echoic.theory import mean_field
+from echoic.theory.gaussian import Rule
+from echoic.theory.mean_field import Gate, Gram, Minimal, Vanilla
+
+pytestmark = pytest.mark.usefixtures("x64")
+R, SIGMA, NU = 0.46, 6.88, 1.39
+STEPS = 100
+COSINES = np.where(np.arange(STEPS) < 10, 0.0, 1.0)
+LAW = {"recurrent_variance": SIGMA**2, "input_variance": NU**2}
+
+
+def plain(key, n=200, sigma=1.3):
+    return cells.Elman(
+        3,
+        n,
+        recurrent=init.gaussian(sigma),
+        input=init.normal(0.5),
+        bias=init.zeros(),
+        key=key,
+        dtype=jnp.float64,
+    )
+
+
+def test_trajectories_are_those_of_numpy():
+    """One network and two pairs; each wrong version misses by far."""
+    cell = plain(jr.key(0), 5)
+    first, second = np.random.default_rng(0).normal(size=(2, 2, 4, 3))
+    w, v = np.asarray(cell.recurrent), np.asarray(cell.input)
+
+    def cosines(w, centred=False):
+        rows = []
+        for pair in zip(first, second, strict=True):
+            states = np.zeros((2, 5))
+            row = []
+            for t in range(4):
+                states = np.tanh(states @ w.T + np.array([x[t] for x in pair]) @ v.T)
+                a, b = states - centred * states.mean(axis=1, keepdims=True)
+                row.append(a @ b / math.sqrt((a @ a) * (b @ b)))
+            rows.append(row)
+        return np.array(rows)
+
+    found = signal_propagation(cell, first, second)
+    right = cosines(w)
+    assert np.asarray(found.details["runs"]) == pytest.approx(right, abs=1e-12)
+    assert np.asarray(found.value) == pytest.approx(right.mean(axis=0), abs=1e-12)
+    error = np.abs(right[0] - right[1]) / 2
+    assert np.asarray(found.standard_error) == pytest.approx(error, abs=1e-12)
+    for wrong in (cosines(w.T), cosines(w, centred=True)):
+        assert np.max(np.abs(wrong - right)) > 0.01
+    broken = signal_propagation(cell, first * np.nan, second)
+    assert np.isnan(broken.value).all()
+    assert broken.statuses == Status.NOT_FINITE
+
+
+def predicted(mu):
+    inputs = Gram.of(jnp.full(STEPS, R), jnp.asarray(COSINES))
+    net = Minimal(Gate(SIGMA**2, NU**2, mu), rule=Rule(8.0))
+    return mean_field.propagate(net, inputs, start=Gram(R, R, 0.0))
+
+
+# Derived apart, after 21, 51 and 100 steps.
+THEORY = {
+    -3.0: (0.9975, 1, 1),
+    0.0: (0.8973, 0.9752, 0.9895),
+    2.0: (0.6618, 0.7673, 0.7723),
+    3.5: (0.3995, 0.5369, 0.5477),
+    5.5: (0.1106, 0.1986, 0.2736),
+}
+
+
+@pytest.mark.parametrize(
+    "mu", [pytest.param(mu, marks=pytest.mark.slow if mu != 2 else ()) for mu in THEORY]
+)
+def test_sampled_untied_networks_follow_the_theory(mu):
+    """8192 units, 4 runs: cosines to .03 at the three times that were derived apart."""
+    found = untied_propagation(
+        "minimal", R, COSINES, **LAW, bias_mean=mu, size=8192, start=(R, 0.0), key=jr.key(0)
+    )
+    value = np.asarray(found.value)[[20, 50, 99]]
+    assert value == pytest.approx(np.array(THEORY[mu]), abs=0.03)
+    if mu == 2.0:
+        assert value != pytest.approx(np.array(THEORY[3.5]), abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mu", [0.0, 2.0])
+def test_the_whole_trajectory_follows_the_recursion(mu):
+    found = untied_propagation(
+        "minimal", R, COSINES, **LAW, bias_mean=mu, size=8192, start=(R, 0.0), key=jr.key(1)
+    )
+    run = predicted(mu)
+    assert np.max(np.abs(found.value - run.cosine)) < 0.03
+    late = slice(60, None)
+    lengths = np.mean(found.details["length_a"][late]), float(np.mean(run.length_a[late]))
+    assert lengths[0] == pytest.approx(lengths[1], rel=0.03)
+
+
+def vanilla_inputs(runs, steps, m=3):
+    """Independent sequences whose power is exactly 1 per channel."""
+    return np.random.default_rng(0).integers(2, size=(2, runs, steps, m)) * 2.0 - 1
+
+
+@pytest.mark.slow
+def test_matrices_drawn_at_each_step_and_kept_ones():
+    """500 units: untied networks by the theory's cosines; and not those of another gain."""
+    steps, runs = 12, 6
+    first, second = vanilla_inputs(runs, steps)
+
+    def draw(key):
+        return plain(key, 500)
+
+    theory = Vanilla(Gate(1.3**2, 0.25 * 3))  # V has variance 1/4 for each of three channels
+    grams = mean_field.input_grams(np.stack([first[0], second[0]]))
+    run = mean_field.propagate(theory, grams)
+    alike = [np.broadcast_to(x[:1], x.shape) for x in (first, second)]
+    untied = signal_propagation(draw, *alike, key=jr.key(0), untied=True)
+    assert np.max(np.abs(untied.value - run.cosine[0])) < 0.08
+    length = np.asarray(run.length_a[0])
+    assert np.asarray(untied.details["length_a"]) == pytest.approx(length, rel=0.05)
+    other = mean_field.propagate(Vanilla(Gate(2.5**2, 0.75)), grams)
+    assert np.max(np.abs(untied.details["length_a"] - other.length_a[0])) > 0.1
+    tied = signal_propagation(draw, *alike, key=jr.key(0))
+    assert np.max(np.abs(tied.value - run.cosine[0])) < 0.25
+    sampled = untied_propagation(
+        "vanilla",
+        jnp.ones(steps),
+        np.mean(alike[0][0] * alike[1][0], axis=1),
+        recurrent_variance=1.3**2,
+        input_variance=0.75,
+        size=8192,
+        key=jr.key(3),
+    )
+    assert np.max(np.abs(sampled.value - run.cosine[0])) < 0.03
+
+
+@pytest.mark.slow
+def test_sampled_timescale():
+    """The decay to C* at mu = 2, 8192 units: that of the map in the same window; later, xi."""
+    net = Minimal(Gate(SIGMA**2, NU**2, 2.0), rule=Rule(8.0))
+    fixed = mean_field.fixed_point(net, R, 1.0)
+    found = untied_propagation(
+        "minimal",
+        R,
+        np.ones(41),
+        **LAW,
+        bias_mean=2.0,
+        size=8192,
+        runs=32,
+        start=(R, 0.0),
+        key=jr.key(7),
+    )
+    limit, xi = float(fixed.cosine), float(fixed.timescale)
+    inputs = Gram.of(jnp.full(200, R), jnp.ones(200))
+    run = np.asarray(mean_field.propagate(net, inputs, start=Gram(R, R, 0.0)).cosine)
+    fitted = fit_timescale(found, limit, start=15)
+    stop = 15 + int(fitted.details["points"])
+    early = float(fit_timescale(run, limit, start=15, stop=stop).value)
+    assert abs(float(fitted.value) - early) < 4 * float(fitted.standard_error)
+    assert float(fitted.standard_error) < 0.1 * xi
+    assert float(fit_timescale(run, limit, start=60, stop=120).value) == pytest.approx(xi, rel=0.01)
+    assert abs(float(fitted.value) - 2 * xi) > 4 * float(fitted.standard_error)  # an amplitude's
+
+
+def test_timescale_and_its_verdicts():
+    steps = np.arange(30)
+    decay = 0.4 + 0.5 * np.exp(-steps / 6.0)
+    found = fit_timescale(decay, 0.4)
+    assert float(found.value) == pytest.approx(6.0, rel=1e-5)
+    assert found.statuses == Status.OK
+    assert float(fit_timescale(decay, 0.3).value) > 9  # a wrong limit
+    assert fit_timescale(decay, 0.41, stop=24).statuses == Status.NOT_CONVERGED
+    growing = fit_timescale(0.4 + 0.01 * np.exp(steps / 6.0), 0.4)
+    assert growing.statuses == Status.GROWING
+    assert math.isinf(float(growing.value))
+    assert fit_timescale(np.full(9, np.nan), 0.4).statuses == Status.NOT_FINITE
+    assert fit_timescale(np.full(9, 0.4), 0.4).statuses == Status.BELOW_NOISE
+
+
+@pytest.mark.slow
+def test_jacobian_moments_of_known_matrices():
+    """A linear network: powers of W, whatever the inputs; and not those of W + W'."""
+    cell = cells.Elman(1, 4, activation="identity", key=jr.key(0), dtype=jnp.float64)
+    w = np.asarray(cell.recurrent)
+
+    def moments(w):
+        products = [np.linalg.matrix_power(w, T) for T in (1, 2)]
+        squares = [np.linalg.svd(p, compute_uv=False) ** 2 for p in products]
+        return np.array([[np.mean(s), np.mean(s**2)] for s in squares])
+
+    found = jacobian_moments(lambda key: cell, jnp.ones((2, 4, 1)), steps=2, key=jr.key(0))
+    measured = np.stack([found.value, found.details["k2"]], axis=1)
+    assert measured == pytest.approx(moments(w), abs=1e-12)
+    assert found.standard_error == pytest.approx(np.zeros(2), abs=1e-12)
+    assert measured != pytest.approx(moments((w + w.T) / 2), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_jacobian_moments_of_untied_networks():
+    """Plain networks of 300 units, 6 draws: k1 to 5 per cent, the variance to 20."""
+    runs, burn_in, lags = 6, 12, 2
+    first, _ = vanilla_inputs(runs, burn_in + lags)
+    found = jacobian_moments(
+        lambda key: plain(key, 300), first, steps=lags, key=jr.key(0), untied=True
+    )
+    net = Vanilla(Gate(1.3**2, 0.75))
+    length = mean_field.fixed_point(net, 1.0, 0.0).length
+    theory = mean_field.jacobian_moments(net, length, 1.0, steps=lags)
+    k1, variance = (np.asarray(m)[1:] for m in (theory.mean, theory.variance))
+    assert np.asarray(found.value) == pytest.approx(k1, rel=0.05)
+    assert np.asarray(found.details["variance"]) == pytest.approx(variance, rel=0.2)
+
+
+def test_wrong_calls():
+    cell = plain(jr.key(0), 5)
+    with pytest.raises(ValueError, match="untied=True needs a function"):
+        signal_propagation(cell, np.ones((2, 3)), np.ones((2, 3)), untied=True)
+    with pytest.raises(ValueError, match="equal shapes"):
+        signal_propagation(cell, np.ones((2, 3)), np.ones((4, 3)))
+    with pytest.raises(ValueError, match="unknown model"):
+        untied_propagation("gru", R, COSINES, **LAW, key=jr.key(0))
+    with pytest.raises(ValueError, match="draw must be a function"):
+        jacobian_moments(cell, np.ones((3, 3)), steps=1, key=jr.key(0))
+
+
+@pytest.mark.slow
+def test_under_jit_and_vmap():
+    cell = plain(jr.key(0), 5)
+    first, second = np.random.default_rng(0).normal(size=(2, 2, 4, 3))
+    alone = signal_propagation(cell, first[0], second[0]).value
+
+    def measure(x, y):
+        return signal_propagation(cell, x, y).value
+
+    found = jax.jit(jax.vmap(measure))(jnp.asarray(first), jnp.asarray(second))
+    assert np.asarray(found[0]) == pytest.approx(np.asarray(alone), abs=1e-12)
