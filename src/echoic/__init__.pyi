@@ -10,6 +10,7 @@ from . import (
     tasks,
     testing,
     theory,
+    training,
 )
 from .cells.network import Network
 from .cells.store import load, save
@@ -57,6 +58,8 @@ from .measure.matrices.schur import schur_profile
 from .measure.matrices.transient import transient_growth
 from .prescription.design import design
 from .prescription.prescription import Prescription
+from .training.optimiser import Optimiser
+from .training.run import TrainingRun, train
 
 __version__: str
 
@@ -64,12 +67,14 @@ __all__ = [
     "AbstractCell",
     "Estimate",
     "Network",
+    "Optimiser",
     "PointwiseCell",
     "Prescription",
     "Report",
     "Rollout",
     "Status",
     "Thresholds",
+    "TrainingRun",
     "UntrustedError",
     "basin_fractions",
     "cells",
@@ -130,6 +135,8 @@ __all__ = [
     "tasks",
     "testing",
     "theory",
+    "train",
     "trainable_filter",
+    "training",
     "transient_growth",
 ]

@@ -1,0 +1,242 @@
+"""Several members of one run: all in one vectorised call, or one by one on several threads.
+
+Both use one compiled program, whatever the number of calls. On CPUs the second is faster at every
+size: XLA runs the small products of one network on one core, and batching them (``jax.vmap``)
+neither makes them run on two nor saves much, while two calls from two threads do run at once. On an
+accelerator the first is.
+"""
+
+import concurrent.futures
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+import numpy as np
+from jaxtyping import Float, PyTree
+
+from echoic.core.checks import one_of
+from echoic.training.loop import (
+    Best,
+    Constants,
+    HeldBack,
+    HeldBackStream,
+    Member,
+    Recipe,
+    Sums,
+    advance,
+    examine,
+    keep_best,
+    start,
+)
+from echoic.training.members import part, stack
+from echoic.training.stream import AbstractSource
+
+Together = Literal["auto", "threads", "stacked"]
+
+# A call should be short enough to be interrupted and watched, and long enough for its overhead (a
+# fraction of a millisecond) not to matter.
+_SECONDS_A_CALL = 0.25
+
+
+class Feed(NamedTuple):
+    """What the host hands to a group's calls, good for the steps from ``start`` up to ``stop``."""
+
+    start: int
+    stop: int
+    arrays: PyTree
+
+
+@dataclasses.dataclass
+class Group:
+    """Members that are advanced by the same call: all of a stacked run, or a single one.
+
+    All arrays have a leading axis for the members. ``members`` are their numbers in the run;
+    ``active`` says which still train.
+    """
+
+    members: tuple[int, ...]
+    constants: Constants
+    state: Member
+    best: Best
+    active: np.ndarray
+    step: int = 0
+    feed: "Feed | None" = None
+    next_feed: "Feed | None" = None
+
+
+def mode_of(together: str, num_members: int) -> Literal["threads", "stacked"]:
+    """How to train several members: what was asked for, or what is faster on this device."""
+    one_of("together", together, ("auto", "threads", "stacked"))
+    if together == "auto":
+        together = "threads" if jax.default_backend() == "cpu" else "stacked"
+    return "stacked" if together == "stacked" and num_members > 1 else "threads"
+
+
+def num_workers(num_groups: int) -> int:
+    """How many threads: one a core, but on an accelerator one alone."""
+    if jax.default_backend() != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(num_groups, cores or 1))
+
+
+def make_groups(
+    recipe: Recipe,
+    source: AbstractSource,
+    weights: Sequence[PyTree],
+    constants: Sequence[Constants],
+    mode: Literal["threads", "stacked"],
+) -> list[Group]:
+    """The members before training, in groups."""
+    members = range(len(weights))
+    groups = []
+    for chosen in [tuple(members)] if mode == "stacked" else [(member,) for member in members]:
+        states = [start(recipe, weights[i], constants[i], source) for i in chosen]
+        state = stack(states)
+        dtype = state.sums.loss.dtype
+        best = Best(
+            jtu.tree_map(lambda leaf: jnp.array(leaf, copy=True), state.weights),
+            jnp.full(len(chosen), jnp.inf, dtype),
+            jnp.zeros(len(chosen), jnp.int32),
+        )
+        active = np.ones(len(chosen), bool)
+        groups.append(Group(chosen, stack([constants[i] for i in chosen]), state, best, active))
+    return groups
+
+
+class Engine:
+    """Advances groups, several at once where there are several threads.
+
+    The program is compiled by the thread that calls, whose JAX settings (precision, promotion) the
+    workers do not share; they only run it.
+    """
+
+    def __init__(self, recipe: Recipe, source: AbstractSource, groups: Sequence[Group]):
+        self.recipe = recipe
+        self.source = source
+        self.groups = list(groups)
+        self._program: Any = None
+        self._updates_a_call = 1
+
+    @property
+    def num_members(self) -> int:
+        """Of all groups."""
+        return sum(len(group.members) for group in self.groups)
+
+    def advance(self, boundary: int, on_call: Callable[[], None]) -> None:
+        """Bring every active group to step ``boundary``; ``on_call`` is told of each call's end.
+
+        What interrupts it waits until all calls have come back, so that no state is lost.
+        """
+        pending: dict[concurrent.futures.Future, Group] = {}
+        workers = num_workers(len(self.groups))
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            try:
+                for group in self.groups:
+                    self._submit(pool, group, boundary, pending)
+                while pending:
+                    done, _ = concurrent.futures.wait(
+                        pending, return_when=concurrent.futures.FIRST_COMPLETED
+                    )
+                    for future in done:
+                        group = pending.pop(future)
+                        self._take(group, future)
+                        self._submit(pool, group, boundary, pending)
+                    on_call()
+            finally:
+                for future, group in pending.items():
+                    self._take(group, future)
+
+    def _submit(self, pool, group: Group, boundary: int, pending) -> None:
+        if group.step >= boundary or not group.active.any():
+            return
+        feed = self._feed(group)
+        stop = min(boundary, feed.stop, group.step + self._updates_a_call)
+        given = (
+            self.recipe,
+            self.source,
+            group.constants,
+            feed.arrays,
+            jnp.asarray(group.active),
+            jnp.asarray(group.step, jnp.int32),
+            jnp.asarray(stop, jnp.int32),
+            jnp.asarray(feed.start, jnp.int32),
+        )
+        if self._program is None:
+            self._program = advance.lower(given, group.state).compile()
+        pending[pool.submit(self._call, given, group.state, stop)] = group
+        if stop == feed.stop < self.recipe.steps:
+            group.next_feed = self._make_feed(group, stop)
+
+    def _call(self, given, state: Member, stop: int) -> tuple[Member, int, float]:
+        started = time.perf_counter()
+        state = jax.block_until_ready(self._program(given, state))
+        return state, stop, time.perf_counter() - started
+
+    def _take(self, group: Group, future: concurrent.futures.Future) -> None:
+        group.state, stop, seconds = future.result()
+        wanted = int(_SECONDS_A_CALL * (stop - group.step) / max(seconds, 1e-6))
+        self._updates_a_call = max(1, min(wanted, 4 * self._updates_a_call))
+        group.step = stop
+
+    def _feed(self, group: Group) -> Feed:
+        if group.next_feed is not None and group.next_feed.start == group.step:
+            group.feed, group.next_feed = group.next_feed, None
+        elif group.feed is None or not group.feed.start <= group.step < group.feed.stop:
+            group.feed = self._make_feed(group, group.step)
+        return group.feed
+
+    def _make_feed(self, group: Group, first: int) -> Feed:
+        if self.source.reach is None:
+            return Feed(0, self.recipe.steps, None)
+        fed = [
+            self.source.feed(group.constants.data_key[i], first) for i in range(len(group.members))
+        ]
+        arrays = jtu.tree_map(lambda *parts: jnp.asarray(np.stack(parts)), *fed)
+        return Feed(first, first + self.source.reach, arrays)
+
+    def examine(
+        self, held_back: HeldBack | HeldBackStream, *, of_best: bool = False
+    ) -> tuple[Float[np.ndarray, "s"], Float[np.ndarray, "s"]]:
+        """Loss and accuracy of all members: of their best weights, or of their present ones.
+
+        Present weights that are better than the best so far take their place.
+        """
+        chosen = [group.best.weights if of_best else group.state.weights for group in self.groups]
+        given = [
+            (self.recipe, held_back, group.constants, weights)
+            for group, weights in zip(self.groups, chosen, strict=True)
+        ]
+        program = examine.lower(*given[0]).compile()
+        with concurrent.futures.ThreadPoolExecutor(num_workers(len(given))) as pool:
+            found = list(pool.map(lambda one: jax.block_until_ready(program(*one)), given))
+        loss, accuracy = np.full((2, self.num_members), np.nan)
+        for group, metrics in zip(self.groups, found, strict=True):
+            loss[list(group.members)] = metrics.loss
+            accuracy[list(group.members)] = metrics.accuracy
+            if not of_best:
+                step = jnp.asarray(group.step, jnp.int32)
+                group.best = keep_best(group.best, group.state.weights, metrics.loss, step)
+        return loss, accuracy
+
+    def take_sums(self) -> Sums:
+        """The sums of all members since they were last taken, which begin anew."""
+        taken = Sums(*(np.zeros(self.num_members) for _ in Sums._fields))
+        for group in self.groups:
+            for whole, share in zip(taken, group.state.sums, strict=True):
+                whole[list(group.members)] = share
+            group.state = group.state._replace(sums=jtu.tree_map(jnp.zeros_like, group.state.sums))
+        return taken
+
+    def weights(self, *, best: bool) -> list[PyTree]:
+        """Those of each member."""
+        found = {}
+        for group in self.groups:
+            tree = group.best.weights if best else group.state.weights
+            found |= {member: part(tree, i) for i, member in enumerate(group.members)}
+        return [found[member] for member in sorted(found)]

@@ -1,0 +1,223 @@
+"""Where batches come from: a function of seed and step alone, so that any step can be redone.
+
+Four kinds. *Fresh* sequences are sampled inside the compiled program. Those of a *set* are gathered
+there, in an order that the host shuffles anew each epoch. A long *stream* is cut into segments that
+the state is carried through. And a task whose ``sample`` is NumPy is *drawn* on the host.
+"""
+
+import abc
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+import numpy as np
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
+
+from echoic.core.checks import at_least
+from echoic.core.task import AbstractDataTask, AbstractStreamTask, AbstractTask, Batch
+
+# For how many steps the host feeds one call of the compiled program, and what that may take.
+_STEPS_AHEAD = 64
+_BYTES_AHEAD = 64e6
+
+
+def as_batch(sampled: Any) -> Batch:
+    """What a task's ``sample`` gave: a `Batch`, or a tuple (inputs, targets[, weights])."""
+    if not isinstance(sampled, tuple) or len(sampled) not in (2, 3):
+        raise ValueError(
+            "sample(key, batch) must return a Batch or a tuple (inputs, targets[, weights]), got"
+            f" {type(sampled).__name__}."
+        )
+    return Batch(*(None if part is None else jnp.asarray(part) for part in sampled))
+
+
+class AbstractSource(eqx.Module):
+    """Batches by step. ``feed`` runs on the host, ``batch`` inside the compiled program."""
+
+    size: eqx.AbstractVar[int]
+
+    def feed(self, key: PRNGKeyArray, start: int) -> PyTree:
+        """What the host gives to the steps from ``start`` on, `reach` of them."""
+        return None
+
+    @property
+    def reach(self) -> int | None:
+        """For how many steps a feed is good; None where nothing is fed."""
+        return None
+
+    @abc.abstractmethod
+    def batch(self, feed: PyTree, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
+        """The batch of a step, of a feed that begins at ``start``."""
+
+    def restarts(self, step: Any) -> bool | Bool[Array, ""]:
+        """Whether the network's state is reset before this step."""
+        return True
+
+    @property
+    def carries(self) -> bool:
+        """Whether the network's state is carried from one batch to the next."""
+        return False
+
+
+class Fresh(AbstractSource):
+    """A task that JAX can trace, sampled where it is used."""
+
+    sample: Callable
+    size: int = eqx.field(static=True)
+
+    def batch(self, feed: None, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
+        """New sequences, by the key of the step."""
+        return as_batch(self.sample(jr.fold_in(key, step), self.size))
+
+
+class Epochs(AbstractSource):
+    """A set, gone through in a new order each epoch; what does not fill a batch waits for the next.
+
+    The order comes from NumPy's PCG64, seeded by the member's key and the epoch.
+    """
+
+    data: Batch
+    size: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        at_least("batch", self.size, 1, self.data.inputs.shape[0])
+
+    @property
+    def reach(self) -> int:
+        """As many steps as fit."""
+        return _STEPS_AHEAD
+
+    def rows(self, key: PRNGKeyArray, step: int) -> Int[np.ndarray, "b"]:
+        """Which sequences make the batch of a step."""
+        num_sequences = self.data.inputs.shape[0]
+        epoch, position = divmod(step, num_sequences // self.size)
+        order = _order(tuple(np.ravel(jr.key_data(key)).tolist()), epoch, num_sequences)
+        return order[position * self.size : (position + 1) * self.size]
+
+    def feed(self, key: PRNGKeyArray, start: int) -> Int[np.ndarray, "k b"]:
+        """The rows of the next steps."""
+        return np.stack([self.rows(key, start + i) for i in range(self.reach)])
+
+    def batch(self, feed: Int[Array, "k b"], key: PRNGKeyArray, step: Any, start: Any) -> Batch:
+        """The sequences of the step's rows."""
+        rows = jax.lax.dynamic_index_in_dim(feed, step - start, keepdims=False)
+        return jtu.tree_map(lambda part: part[rows], self.data)
+
+
+@functools.lru_cache(maxsize=64)  # the epochs that members are in
+def _order(seed: tuple[int, ...], epoch: int, size: int) -> Int[np.ndarray, "s"]:
+    sequence = np.random.SeedSequence([*seed, epoch])
+    return np.random.Generator(np.random.PCG64(sequence)).permutation(size).astype(np.int32)
+
+
+class Segments(AbstractSource):
+    """One long sequence in rows, read from left to right with the state carried along."""
+
+    task: AbstractStreamTask
+    size: int = eqx.field(static=True)
+    num_segments: int = eqx.field(static=True)
+
+    def __init__(self, task: AbstractStreamTask, size: int):
+        self.task = task
+        self.size = size
+        self.num_segments = task.num_segments(size)
+        if self.num_segments < 1:
+            raise ValueError(f"batch={size} rows leave no whole segment of the training stream.")
+
+    def batch(self, feed: None, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
+        """The next segment of every row."""
+        return as_batch(self.task.segment(step % self.num_segments, self.size))
+
+    def restarts(self, step: Any) -> Bool[Array, ""]:
+        """At the start of each epoch."""
+        return step % self.num_segments == 0
+
+    @property
+    def carries(self) -> bool:
+        """The whole point."""
+        return True
+
+
+class Drawn(AbstractSource):
+    """A task whose ``sample`` JAX cannot trace: batches are drawn on the host and handed over."""
+
+    sample: Callable = eqx.field(static=True)
+    size: int = eqx.field(static=True)
+    reach: int = eqx.field(static=True)
+
+    def __init__(self, sample: Callable, size: int, example: Batch):
+        self.sample = sample
+        self.size = size
+        taken = sum(leaf.nbytes for leaf in jtu.tree_leaves(example))
+        self.reach = max(1, min(_STEPS_AHEAD, int(_BYTES_AHEAD // max(1, taken))))
+
+    def feed(self, key: PRNGKeyArray, start: int) -> Batch:
+        """The batches of the next steps."""
+        drawn = [
+            as_batch(self.sample(jr.fold_in(key, start + i), self.size)) for i in range(self.reach)
+        ]
+        return jtu.tree_map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *drawn)
+
+    def batch(self, feed: Batch, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
+        """That of the step."""
+        return jtu.tree_map(
+            lambda part: jax.lax.dynamic_index_in_dim(part, step - start, keepdims=False), feed
+        )
+
+
+def source_of(task: Any, size: int, key: PRNGKeyArray) -> AbstractSource:
+    """How the batches of a task are made.
+
+    **Raises** ValueError where ``sample`` is not a function of its key, and for a batch that is
+    larger than the set.
+    """
+    at_least("batch", size, 1)
+    if isinstance(task, AbstractDataTask):
+        return Epochs(_on_device(task.train), size)
+    if isinstance(task, AbstractStreamTask):
+        return Segments(_on_device(task), size)
+    if not callable(getattr(task, "sample", None)):
+        raise ValueError(
+            "task must have a method sample(key, batch) -> Batch or (inputs, targets), got"
+            f" {type(task).__name__}."
+        )
+    example = pure_sample(task, size, key)
+    if isinstance(task, AbstractTask) or _is_traceable(task.sample, size, key):
+        return Fresh(_on_device(task).sample, size)
+    return Drawn(task.sample, size, example)
+
+
+def pure_sample(task: Any, size: int, key: PRNGKeyArray) -> Batch:
+    """A batch of the task's, drawn twice: nothing can be resumed that hides randomness."""
+    first, again = (as_batch(task.sample(key, size)) for _ in range(2))
+    same = jtu.tree_map(lambda a, b: np.array_equal(a, b, equal_nan=True), first, again)
+    if not all(jtu.tree_leaves(same)):
+        raise ValueError(
+            "sample(key, batch) gave two different batches for one key. Draw from the key alone:"
+            " in NumPy, np.random.default_rng(np.asarray(jax.random.key_data(key)))."
+        )
+    return first
+
+
+def _is_traceable(sample: Callable, size: int, key: PRNGKeyArray) -> bool:
+    """Whether JAX sees the key go in and the batch come out.
+
+    A NumPy function that never touches the key as an array is traced without complaint, into one
+    constant batch; hence the look at whether anything depends on the key.
+    """
+    try:
+        program = jax.make_jaxpr(lambda key: as_batch(sample(key, size)))(key)
+    except (TypeError, ValueError, jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        # It has worked with a concrete key just before: what it misses is a concrete key.
+        return False
+    (argument,) = program.jaxpr.invars
+    return any(argument in equation.invars for equation in program.jaxpr.eqns)
+
+
+def _on_device(tree: PyTree) -> PyTree:
+    return jtu.tree_map(lambda leaf: jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf, tree)
