@@ -37,7 +37,7 @@ def hessian_eigenvalues(
       [`mean_squared_cost`][echoic.measure.mean_squared_cost].
     - `count`: how many from either end, with ``2 count`` at most the number of parameters.
     - `tolerance`: of the eigenvalues, relative to the largest modulus, as far as residuals and gaps
-      bound their error; 1e-6 in float64, 1e-4 in float32 by default.
+      bound their error; 1e-10 in float64, 1e-5 in float32 by default.
     - `max_products`: when to give up.
     - `ends`: with ``"largest"`` it ends as soon as the largest are known, in fewer products;
       the others are then as good as their residuals say.
@@ -70,7 +70,7 @@ def hessian_eigenvalues(
     at_least("count", count, 1, max(1, size // 2))
     most = min(at_least("max_products", max_products, 2 * count), size)
     if tolerance is None:
-        tolerance = 1e-6 if dtype == jnp.float64 else 1e-4
+        tolerance = 1e-10 if dtype == jnp.float64 else 1e-5
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance}.")
     one_of("ends", ends, ("both", "largest"))

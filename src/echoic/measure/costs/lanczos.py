@@ -118,7 +118,8 @@ def extremes(
         beta = jnp.where(k >= start.size, jnp.zeros_like(beta), beta) if whole else beta
         residual = beta * jnp.abs(vectors[k - 1, places])
         found = values[places]
-        error = jnp.minimum(residual, residual**2 / _gaps(values, places, k))
+        gap = _gaps(values, places, k)
+        error = jnp.where(gap > residual, residual**2 / gap, residual)
         asked = error if both else error[:count]
         enough = jnp.max(asked) <= tolerance * jnp.max(jnp.abs(found))
         return Extremes(
