@@ -30,13 +30,18 @@ from .measure.costs.hessian import hessian_density, hessian_eigenvalues
 from .measure.costs.landscape import cost_slice
 from .measure.costs.lipschitz import cost_lipschitz
 from .measure.costs.sensitivity import cost_sensitivity
+from .measure.gain.impulse_response import impulse_response, learned_response
+from .measure.demand.ablation import context_ablation
+from .measure.demand.task_gradient import task_gradient_reach
 from .measure.gain.reach import coherent_reach, gradient_reach, input_reach
 from .measure.gain.singular_values import jacobian_singular_values
 from .measure.information.fisher import fisher_memory
 from .measure.information.fisher_bound import fisher_bound
-from .measure.information.fisher_spatial import fisher_capacity
+from .measure.information.fisher_spatial import fisher_capacity, fisher_memory_matrix
 from .measure.information.noisy_recall import noisy_recall
 from .measure.information.recall import linear_recall, raw_recall
+from .measure.kernels.linear import lag_kernel, linear_tangent_kernel
+from .measure.kernels.tangent import kernel_distance, kernel_drift, tangent_kernel
 from .measure.lyapunov.blocks import join_runs, lyapunov_convergence
 from .measure.lyapunov.covariant import covariant_vectors
 from .measure.lyapunov.dimension import entropy_rate, kaplan_yorke_dimension
@@ -56,6 +61,12 @@ from .measure.matrices.numerical_range import numerical_radius
 from .measure.matrices.pseudospectrum import kreiss_constant, pseudospectrum
 from .measure.matrices.schur import schur_profile
 from .measure.matrices.transient import transient_growth
+from .measure.propagation.signals import (
+    jacobian_moments,
+    signal_propagation,
+    untied_propagation,
+)
+from .measure.propagation.timescale import fit_timescale
 from .prescription.design import design
 from .prescription.prescription import Prescription
 from .training.optimiser import Optimiser
@@ -82,6 +93,7 @@ __all__ = [
     "checkup",
     "coherent_reach",
     "compare",
+    "context_ablation",
     "cost_lipschitz",
     "cost_sensitivity",
     "cost_slice",
@@ -96,6 +108,8 @@ __all__ = [
     "fisher_bound",
     "fisher_capacity",
     "fisher_memory",
+    "fisher_memory_matrix",
+    "fit_timescale",
     "fixed_points",
     "floss",
     "flossing_penalty",
@@ -103,14 +117,21 @@ __all__ = [
     "henrici_departure",
     "hessian_density",
     "hessian_eigenvalues",
+    "impulse_response",
     "init",
     "input_reach",
+    "jacobian_moments",
     "jacobian_singular_values",
     "join_runs",
     "kaplan_yorke_dimension",
+    "kernel_distance",
+    "kernel_drift",
     "kreiss_constant",
+    "lag_kernel",
+    "learned_response",
     "line_of_cells",
     "linear_recall",
+    "linear_tangent_kernel",
     "load",
     "lyapunov_convergence",
     "lyapunov_ensemble",
@@ -132,6 +153,9 @@ __all__ = [
     "rollout",
     "save",
     "schur_profile",
+    "signal_propagation",
+    "tangent_kernel",
+    "task_gradient_reach",
     "tasks",
     "testing",
     "theory",
@@ -139,4 +163,5 @@ __all__ = [
     "trainable_filter",
     "training",
     "transient_growth",
+    "untied_propagation",
 ]

@@ -1,4 +1,14 @@
-from . import attractors, costs, gain, information, kernels, lyapunov, matrices, propagation
+from . import (
+    attractors,
+    costs,
+    demand,
+    gain,
+    information,
+    kernels,
+    lyapunov,
+    matrices,
+    propagation,
+)
 from .attractors.basins import basin_fractions
 from .attractors.fixed_points import fixed_points
 from .attractors.orbits import orbit_diagram
@@ -9,6 +19,8 @@ from .costs.hessian import hessian_density, hessian_eigenvalues
 from .costs.landscape import cost_slice, filter_normalised, strict_minima
 from .costs.lipschitz import cost_lipschitz
 from .costs.sensitivity import cost_sensitivity, growth_rate
+from .demand.ablation import context_ablation
+from .demand.task_gradient import task_gradient_reach
 from .gain.impulse_response import impulse_response, learned_response
 from .gain.reach import coherent_reach, gradient_reach, input_reach, reach_curves
 from .gain.singular_values import jacobian_singular_values
@@ -45,11 +57,13 @@ __all__ = [
     "basin_fractions",
     "chain_motif",
     "coherent_reach",
+    "context_ablation",
     "cost_lipschitz",
     "cost_sensitivity",
     "cost_slice",
     "costs",
     "covariant_vectors",
+    "demand",
     "driven_minus_autonomous",
     "effective_spectral_radius",
     "entropy_rate",
@@ -106,6 +120,7 @@ __all__ = [
     "signal_propagation",
     "strict_minima",
     "tangent_kernel",
+    "task_gradient_reach",
     "transient_growth",
     "untied_propagation",
 ]
