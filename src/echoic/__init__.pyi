@@ -30,9 +30,9 @@ from .measure.costs.hessian import hessian_density, hessian_eigenvalues
 from .measure.costs.landscape import cost_slice
 from .measure.costs.lipschitz import cost_lipschitz
 from .measure.costs.sensitivity import cost_sensitivity
-from .measure.gain.impulse_response import impulse_response, learned_response
 from .measure.demand.ablation import context_ablation
 from .measure.demand.task_gradient import task_gradient_reach
+from .measure.gain.impulse_response import impulse_response, learned_response
 from .measure.gain.reach import coherent_reach, gradient_reach, input_reach
 from .measure.gain.singular_values import jacobian_singular_values
 from .measure.information.fisher import fisher_memory
