@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.checks import at_least
 from echoic.core.task import AbstractTask, Batch
-from echoic.init.parameters import real
+from echoic.init.parameters import Real, real
 
 
 class Phase(AbstractTask):
@@ -27,7 +27,7 @@ class Phase(AbstractTask):
 
     **Perfect solver.** The mean of y given all of s, ``tanh(sum_t s_t a_t / noise^2)`` with
     ``a_t = amplitude sin(2 pi t / period)``: a matched filter. Its own loss is not 0, but
-    ``E[sech^2(d + sqrt(d) z)]`` with ``d = sum_t a_t^2 / noise^2``, 5e-4 by default.
+    ``E[sech^2(d + sqrt(d) z)]`` with ``d = sum_t a_t^2 / noise^2``, 3e-4 by default.
 
     **Reference.** A task of echoic's own: the smallest one on which a residual path that turns with
     the period of the data helps, as Dubinin & Effenberger (2024) claim of spectral content.
@@ -53,9 +53,9 @@ class Phase(AbstractTask):
         self,
         length: int = 112,
         *,
-        period: float = 28.0,
-        amplitude: float = 0.5,
-        noise: float = 1.0,
+        period: Real = 28.0,
+        amplitude: Real = 0.5,
+        noise: Real = 1.0,
     ):
         # The wave is 0 at step 0.
         self.length = at_least("length", length, 2)

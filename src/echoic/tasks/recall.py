@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.checks import at_least, one_of
 from echoic.core.task import AbstractTask, Batch
-from echoic.init.parameters import real
+from echoic.init.parameters import Real, real
 from echoic.tasks.sequences import certain
 
 
@@ -48,7 +48,7 @@ class DelayedRecall(AbstractTask):
     delay: int = eqx.field(static=True)
     noise: float = eqx.field(static=True)
 
-    def __init__(self, delay: int = 50, *, noise: float = 0.1):
+    def __init__(self, delay: int = 50, *, noise: Real = 0.1):
         self.delay = at_least("delay", delay, 1)
         self.noise = real("noise", noise, 0.0)
         self.input_size, self.output_size = 2, 1

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.checks import at_least
 from echoic.core.task import AbstractDataTask, AbstractTask, Batch
-from echoic.init.parameters import real
+from echoic.init.parameters import Real, real
 from echoic.tasks.sequences import drawn
 
 LOWEST = math.pi / 16
@@ -52,7 +52,7 @@ class Sine(AbstractTask):
     lowest: float = eqx.field(static=True)
     highest: float = eqx.field(static=True)
 
-    def __init__(self, length: int = 400, *, lowest: float = LOWEST, highest: float = HIGHEST):
+    def __init__(self, length: int = 400, *, lowest: Real = LOWEST, highest: Real = HIGHEST):
         self.length, self.lowest, self.highest = _range(length, lowest, highest)
         self.input_size, self.output_size = 1, 1
 
@@ -120,8 +120,8 @@ class SineGrid(AbstractDataTask):
         self,
         length: int = 400,
         *,
-        lowest: float = LOWEST,
-        highest: float = HIGHEST,
+        lowest: Real = LOWEST,
+        highest: Real = HIGHEST,
         num_frequencies: int = 100,
     ):
         self.length, self.lowest, self.highest = _range(length, lowest, highest)
@@ -156,7 +156,7 @@ class SineGrid(AbstractDataTask):
         return jnp.sin(jnp.cumsum(inputs, axis=1))
 
 
-def _range(length: int, lowest: float, highest: float) -> tuple[int, float, float]:
+def _range(length: int, lowest: Real, highest: Real) -> tuple[int, float, float]:
     low = real("lowest", lowest, 0.0, math.pi, exclude_low=True)
     high = real("highest", highest, low, math.pi, exclude_low=True)
     return at_least("length", length, 1), low, high
