@@ -1,8 +1,5 @@
 """Extreme eigenvalues and the spectral density, against dense Hessians."""
 
-import importlib.util
-import pathlib
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -110,26 +107,10 @@ def test_traceable_and_single_precision():
     np.testing.assert_allclose(together[:, 0], [11, 22], rtol=1e-4)
 
 
-def examples():
-    path = pathlib.Path(__file__).parents[2] / "cells" / "test_contract.py"
-    spec = importlib.util.spec_from_file_location("cells_contract", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {
-        f"{kind.__name__}-{i}": build
-        for kind, builds in module.EXAMPLES.items()
-        for i, build in enumerate(builds)
-    }
-
-
-EXAMPLES = examples()
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_every_cell_against_its_dense_hessian(name, x64):
+def test_every_cell_against_its_dense_hessian(build_cell, x64):
     """Ends of the spectrum; trace and squares of one probe each within five standard errors."""
-    cell = cast(without_law(EXAMPLES[name]()), jnp.float64)
+    cell = cast(without_law(build_cell()), jnp.float64)
     xs = jr.normal(jr.key(5), (6, cell.input_size))
     outputs = echoic.rollout(cell, xs).trajectory
     cost = echoic.mean_squared_cost(None, xs, outputs + jr.normal(jr.key(6), outputs.shape))
