@@ -20,18 +20,18 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from echoic.core.checks import one_of
+from echoic.training.held_back import HeldBack, HeldBackStream
 from echoic.training.loop import (
     Best,
     Constants,
-    HeldBack,
-    HeldBackStream,
     Member,
     Recipe,
     Sums,
     advance,
+    begin,
     examine,
     keep_best,
-    start,
+    nothing_yet,
 )
 from echoic.training.members import part, stack
 from echoic.training.stream import AbstractSource
@@ -51,7 +51,7 @@ class Feed(NamedTuple):
     arrays: PyTree
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Group:
     """Members that are advanced by the same call: all of a stacked run, or a single one.
 
@@ -96,17 +96,16 @@ def make_groups(
     members = range(len(weights))
     groups = []
     for chosen in [tuple(members)] if mode == "stacked" else [(member,) for member in members]:
-        states = [start(recipe, weights[i], constants[i], source) for i in chosen]
-        state = stack(states)
-        dtype = state.sums.loss.dtype
-        best = Best(
-            jtu.tree_map(lambda leaf: jnp.array(leaf, copy=True), state.weights),
-            jnp.full(len(chosen), jnp.inf, dtype),
-            jnp.zeros(len(chosen), jnp.int32),
-        )
+        shared = stack([constants[i] for i in chosen])
+        state = begin(recipe, source, shared, stack([weights[i] for i in chosen]))
         active = np.ones(len(chosen), bool)
-        groups.append(Group(chosen, stack([constants[i] for i in chosen]), state, best, active))
+        groups.append(Group(chosen, shared, state, nothing_yet(state), active))
     return groups
+
+
+def _compiled(function: Any, *arguments: Any) -> Any:
+    """A program of ``filter_jit`` that any thread can call, whatever its JAX settings."""
+    return function.lower(*arguments).compile()
 
 
 class Engine:
@@ -116,10 +115,11 @@ class Engine:
     workers do not share; they only run it.
     """
 
-    def __init__(self, recipe: Recipe, source: AbstractSource, groups: Sequence[Group]):
+    def __init__(self, recipe: Recipe, source: AbstractSource, groups: Sequence[Group], steps: int):
         self.recipe = recipe
         self.source = source
         self.groups = list(groups)
+        self.steps = steps
         self._program: Any = None
         self._updates_a_call = 1
 
@@ -128,14 +128,17 @@ class Engine:
         """Of all groups."""
         return sum(len(group.members) for group in self.groups)
 
-    def advance(self, boundary: int, on_call: Callable[[], None]) -> None:
-        """Bring every active group to step ``boundary``; ``on_call`` is told of each call's end.
+    def advance(self, boundary: int, pause: Callable[[], bool]) -> bool:
+        """Bring every active group to step ``boundary``, or stop where ``pause()`` says so.
 
-        What interrupts it waits until all calls have come back, so that no state is lost.
+        ``pause`` is asked after each call. Whatever interrupts the work waits until all calls have
+        come back, so that no state is lost.
+
+        **Returns** whether all are there.
         """
         pending: dict[concurrent.futures.Future, Group] = {}
-        workers = num_workers(len(self.groups))
-        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        pausing = False
+        with concurrent.futures.ThreadPoolExecutor(num_workers(len(self.groups))) as pool:
             try:
                 for group in self.groups:
                     self._submit(pool, group, boundary, pending)
@@ -144,16 +147,22 @@ class Engine:
                         pending, return_when=concurrent.futures.FIRST_COMPLETED
                     )
                     for future in done:
-                        group = pending.pop(future)
-                        self._take(group, future)
-                        self._submit(pool, group, boundary, pending)
-                    on_call()
+                        self._take(pending, future)
+                    pausing = pausing or pause()
+                    for group in self.groups:
+                        if not pausing and group not in pending.values():
+                            self._submit(pool, group, boundary, pending)
             finally:
-                for future, group in pending.items():
-                    self._take(group, future)
+                for future in list(pending):
+                    self._take(pending, future)
+        return not any(self._has_work(group, boundary) for group in self.groups)
+
+    def _has_work(self, group: Group, boundary: int) -> bool:
+        going = group.active & (np.asarray(group.state.diverged) < 0)
+        return group.step < boundary and bool(going.any())
 
     def _submit(self, pool, group: Group, boundary: int, pending) -> None:
-        if group.step >= boundary or not group.active.any():
+        if not self._has_work(group, boundary):
             return
         feed = self._feed(group)
         stop = min(boundary, feed.stop, group.step + self._updates_a_call)
@@ -168,9 +177,9 @@ class Engine:
             jnp.asarray(feed.start, jnp.int32),
         )
         if self._program is None:
-            self._program = advance.lower(given, group.state).compile()
+            self._program = _compiled(advance, given, group.state)
         pending[pool.submit(self._call, given, group.state, stop)] = group
-        if stop == feed.stop < self.recipe.steps:
+        if stop == feed.stop < self.steps:
             group.next_feed = self._make_feed(group, stop)
 
     def _call(self, given, state: Member, stop: int) -> tuple[Member, int, float]:
@@ -178,8 +187,10 @@ class Engine:
         state = jax.block_until_ready(self._program(given, state))
         return state, stop, time.perf_counter() - started
 
-    def _take(self, group: Group, future: concurrent.futures.Future) -> None:
+    def _take(self, pending: dict, future: concurrent.futures.Future) -> None:
+        group = pending[future]
         group.state, stop, seconds = future.result()
+        del pending[future]
         wanted = int(_SECONDS_A_CALL * (stop - group.step) / max(seconds, 1e-6))
         self._updates_a_call = max(1, min(wanted, 4 * self._updates_a_call))
         group.step = stop
@@ -193,7 +204,7 @@ class Engine:
 
     def _make_feed(self, group: Group, first: int) -> Feed:
         if self.source.reach is None:
-            return Feed(0, self.recipe.steps, None)
+            return Feed(0, self.steps, None)
         fed = [
             self.source.feed(group.constants.data_key[i], first) for i in range(len(group.members))
         ]
@@ -212,7 +223,7 @@ class Engine:
             (self.recipe, held_back, group.constants, weights)
             for group, weights in zip(self.groups, chosen, strict=True)
         ]
-        program = examine.lower(*given[0]).compile()
+        program = _compiled(examine, *given[0])
         with concurrent.futures.ThreadPoolExecutor(num_workers(len(given))) as pool:
             found = list(pool.map(lambda one: jax.block_until_ready(program(*one)), given))
         loss, accuracy = np.full((2, self.num_members), np.nan)
@@ -220,18 +231,61 @@ class Engine:
             loss[list(group.members)] = metrics.loss
             accuracy[list(group.members)] = metrics.accuracy
             if not of_best:
-                step = jnp.asarray(group.step, jnp.int32)
+                diverged = group.state.diverged
+                step = jnp.where(diverged < 0, jnp.asarray(group.step, jnp.int32), diverged)
                 group.best = keep_best(group.best, group.state.weights, metrics.loss, step)
         return loss, accuracy
 
     def take_sums(self) -> Sums:
         """The sums of all members since they were last taken, which begin anew."""
-        taken = Sums(*(np.zeros(self.num_members) for _ in Sums._fields))
+        sums = [group.state.sums for group in self.groups]
         for group in self.groups:
-            for whole, share in zip(taken, group.state.sums, strict=True):
-                whole[list(group.members)] = share
             group.state = group.state._replace(sums=jtu.tree_map(jnp.zeros_like, group.state.sums))
-        return taken
+        return jtu.tree_map(lambda *parts: np.concatenate([np.asarray(a) for a in parts]), *sums)
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """For each member the step that was not finite, or -1."""
+        return np.concatenate([np.asarray(group.state.diverged) for group in self.groups])
+
+    @property
+    def best(self) -> tuple[np.ndarray, np.ndarray]:
+        """For each member the lowest validation loss so far, and the step that it was found at."""
+        loss, step = [
+            np.concatenate([np.asarray(getattr(group.best, name)) for group in self.groups])
+            for name in ("loss", "step")
+        ]
+        return loss, step
+
+    @property
+    def active(self) -> np.ndarray:
+        """Which members still train."""
+        return np.concatenate([group.active for group in self.groups])
+
+    def retire(self, member: int) -> None:
+        """Train a member no further."""
+        for group in self.groups:
+            if member in group.members:
+                group.active[group.members.index(member)] = False
+
+    def reinstate(self, member: int) -> None:
+        """Train a member on."""
+        for group in self.groups:
+            if member in group.members:
+                group.active[group.members.index(member)] = True
+
+    def stored(self) -> PyTree:
+        """All that a checkpoint must hold."""
+        return [
+            {"state": group.state, "best": group.best, "active": group.active, "step": group.step}
+            for group in self.groups
+        ]
+
+    def restore(self, stored: PyTree) -> None:
+        """Go on from what a checkpoint held."""
+        for group, found in zip(self.groups, stored, strict=True):
+            group.state, group.best = found["state"], found["best"]
+            group.active, group.step = found["active"], int(found["step"])
 
     def weights(self, *, best: bool) -> list[PyTree]:
         """Those of each member."""

@@ -2,14 +2,44 @@
 
 from typing import Any, NamedTuple
 
-from jaxtyping import PRNGKeyArray
+import equinox as eqx
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jaxtyping import Array, Bool, PRNGKeyArray
 
 from echoic.core.task import AbstractDataTask, AbstractStreamTask, Batch
-from echoic.training.loop import HeldBack, HeldBackStream
-from echoic.training.stream import AbstractSource, Segments, as_batch
+from echoic.training.stream import AbstractSource, Fresh, Segments, as_batch
 
 # A batch for examination stores no states: it may be larger than one for training.
 _EXAMINED_AT_ONCE = 256
+
+
+class HeldBack(eqx.Module):
+    """Sequences that nobody trains on: batches (k, b, ...), some rows of the last one filled up."""
+
+    batches: Batch
+    counts: Bool[Array, "k b"]
+
+    @staticmethod
+    def of(data: Batch, size: int = _EXAMINED_AT_ONCE) -> "HeldBack":
+        """A set cut into batches of at most ``size``."""
+        total = data.inputs.shape[0]
+        num_batches = -(-total // size)
+        size = -(-total // num_batches)
+        rows = jnp.arange(num_batches * size)
+        cut = jtu.tree_map(
+            lambda a: jnp.asarray(a)[rows % total].reshape(-1, size, *a.shape[1:]), data
+        )
+        return HeldBack(cut, (rows < total).reshape(-1, size))
+
+
+class HeldBackStream(eqx.Module):
+    """The whole of a stream's validation or test part, read with the state carried through."""
+
+    task: AbstractStreamTask
+    size: int = eqx.field(static=True)
+    split: Any = eqx.field(static=True)
+    num_segments: int = eqx.field(static=True)
 
 
 class Judges(NamedTuple):
@@ -19,24 +49,34 @@ class Judges(NamedTuple):
     test: HeldBack | HeldBackStream
 
 
-def judges_of(
+def parts_of(
     task: Any,
     source: AbstractSource,
     num_sequences: int,
     *,
     validation_key: PRNGKeyArray,
     test_key: PRNGKeyArray,
-) -> Judges:
-    """The task's own validation and test parts, or fresh sequences from keys of their own."""
+) -> dict[str, Batch]:
+    """The task's own validation and test sets, or fresh sequences from keys of their own.
+
+    Of a stream it is the first segment of each.
+    """
     if isinstance(task, AbstractStreamTask):
-        assert isinstance(source, Segments)
-        return Judges(*(_stream(source, split) for split in ("validation", "test")))
+        return {
+            split: as_batch(task.segment(0, source.size, split)) for split in ("validation", "test")
+        }
     if isinstance(task, AbstractDataTask):
-        parts = task.validation, task.test
-    else:
-        keys = validation_key, test_key
-        parts = tuple(as_batch(task.sample(key, num_sequences)) for key in keys)
-    return Judges(*(HeldBack.of(Batch(*part), _EXAMINED_AT_ONCE) for part in parts))
+        return {"validation": as_batch(task.validation), "test": as_batch(task.test)}
+    sample = eqx.filter_jit(task.sample) if isinstance(source, Fresh) else task.sample
+    keys = {"validation": validation_key, "test": test_key}
+    return {name: as_batch(sample(key, num_sequences)) for name, key in keys.items()}
+
+
+def judges_of(source: AbstractSource, parts: dict[str, Batch]) -> Judges:
+    """The parts in the form in which they are examined."""
+    if isinstance(source, Segments):
+        return Judges(_stream(source, "validation"), _stream(source, "test"))
+    return Judges(HeldBack.of(parts["validation"]), HeldBack.of(parts["test"]))
 
 
 def _stream(source: Segments, split: Any) -> HeldBackStream:

@@ -46,11 +46,10 @@ class History:
     def of(rows: list[dict[str, Any]]) -> "History":
         """The table of lines; what a line lacks is NaN."""
         names = [*COLUMNS, *dict.fromkeys(k for row in rows for k in row if k not in COLUMNS)]
-        columns = {
-            name: np.array([row.get(name, math.nan) for row in rows], float) for name in names
-        }
-        for name in ("step", "member"):
-            columns[name] = columns[name].astype(np.int64)
+        columns = {}
+        for name in names:
+            kind = np.int64 if name in ("step", "member") else np.float64
+            columns[name] = np.array([row.get(name, math.nan) for row in rows], kind)
         return History(columns)
 
     def rows(self) -> list[dict[str, Any]]:

@@ -14,8 +14,10 @@ import jax.tree_util as jtu
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from echoic.core.cell import State
+from echoic.core.loss import TargetLoss
 from echoic.core.model import AbstractModel
-from echoic.core.task import AbstractStreamTask, Batch, Loss
+from echoic.core.task import Loss
+from echoic.training.held_back import HeldBack, HeldBackStream
 from echoic.training.objective import Metrics, Totals, metrics, totals
 from echoic.training.optimiser import (
     Numbers,
@@ -72,53 +74,41 @@ class Recipe(eqx.Module):
     """What all members share, and what a program is compiled for."""
 
     static: PyTree
-    loss: Loss = eqx.field(static=True)
+    loss: Loss | TargetLoss = eqx.field(static=True)
     rule: Rule
-    steps: int = eqx.field(static=True)
 
     def model(self, weights: PyTree, constants: Constants) -> AbstractModel:
         """The network of a member."""
         return eqx.combine(weights, constants.fixed, self.static)
 
 
-class HeldBack(eqx.Module):
-    """Sequences that nobody trains on: batches (k, b, ...), some rows of the last one filled up."""
+@eqx.filter_jit
+def begin(recipe: Recipe, source: AbstractSource, constants: Constants, weights: PyTree) -> Member:
+    """Members before their first update, all stacked."""
 
-    batches: Batch
-    counts: Bool[Array, "k b"]
-
-    @staticmethod
-    def of(data: Batch, size: int) -> "HeldBack":
-        """A set cut into batches of at most ``size``."""
-        total = data.inputs.shape[0]
-        size = min(size, total)
-        rows = jnp.arange(-(-total // size) * size)
-        cut = jtu.tree_map(
-            lambda a: jnp.asarray(a)[rows % total].reshape(-1, size, *a.shape[1:]), data
+    def alone(constants, weights):
+        model = recipe.model(weights, constants)
+        zero = jnp.zeros((), constants.numbers.learning_rate.dtype)
+        return Member(
+            weights,
+            initialise(recipe.rule, weights),
+            _first_state(model, source.size) if source.carries else None,
+            Sums(zero, zero, zero, jnp.zeros((), jnp.int32)),
+            jnp.full((), -1, jnp.int32),
         )
-        return HeldBack(cut, (rows < total).reshape(-1, size))
+
+    # A copy: these arrays are given away in the first call, and the others belong to somebody else.
+    return jtu.tree_map(jnp.copy, over_members(alone)(constants, weights))
 
 
-class HeldBackStream(eqx.Module):
-    """The whole of a stream's validation or test part, read with the state carried through."""
-
-    task: AbstractStreamTask
-    size: int = eqx.field(static=True)
-    split: Any = eqx.field(static=True)
-    num_segments: int = eqx.field(static=True)
-
-
-def start(recipe: Recipe, weights: PyTree, constants: Constants, source: AbstractSource) -> Member:
-    """A member before its first update."""
-    model = recipe.model(weights, constants)
-    dtype = constants.numbers.learning_rate.dtype
-    zero = jnp.zeros((), dtype)
-    return Member(
-        weights,
-        initialise(recipe.rule, weights),
-        _first_state(model, source.size) if source.carries else None,
-        Sums(zero, zero, zero, jnp.zeros((), jnp.int32)),
-        jnp.full((), -1, jnp.int32),
+@eqx.filter_jit
+def nothing_yet(members: Member) -> Best:
+    """The best weights before any was examined."""
+    shape = members.diverged.shape
+    return Best(
+        jtu.tree_map(jnp.copy, members.weights),
+        jnp.full(shape, jnp.inf, members.sums.loss.dtype),
+        jnp.zeros(shape, jnp.int32),
     )
 
 
@@ -183,7 +173,6 @@ def _update(recipe, source, constants, member, batch, step, active) -> Member:
         member.optimiser,
         member.weights,
         step=step,
-        steps=recipe.steps,
     )
     # A second moment that overflows would freeze its weight for good, without any other sign.
     made = (weights, optimiser if _is_ours(recipe.rule) else None)
@@ -251,8 +240,8 @@ def _along_stream(model, held_back, kind) -> Totals:
 
 
 @eqx.filter_jit
-def keep_best(best: Best, weights: PyTree, loss: Float[Array, "s"], step: Int[Array, ""]) -> Best:
-    """The best so far, or the present weights where their loss is lower."""
+def keep_best(best: Best, weights: PyTree, loss: Float[Array, "s"], step: Int[Array, "s"]) -> Best:
+    """The best so far, or the present weights where their loss is lower (NaN is not)."""
     better = loss < best.loss
 
     def choose(new, old):
@@ -261,5 +250,5 @@ def keep_best(best: Best, weights: PyTree, loss: Float[Array, "s"], step: Int[Ar
     return Best(
         jtu.tree_map(choose, weights, best.weights),
         jnp.where(better, loss, best.loss),
-        jnp.where(better, step.astype(jnp.int32), best.step),
+        jnp.where(better, step, best.step),
     )

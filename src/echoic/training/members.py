@@ -93,6 +93,7 @@ def _refuse_other_form(first: AbstractModel, other: AbstractModel) -> None:
 def take_apart(
     models: Sequence[AbstractModel],
     rules: Sequence[Rule],
+    steps: int,
     data_keys: Sequence[PRNGKeyArray],
     dropout_keys: Sequence[PRNGKeyArray],
 ) -> tuple[PyTree, list[PyTree], list[Constants]]:
@@ -108,7 +109,7 @@ def take_apart(
             raise ValueError("the network has no array that could be trained.")
         # Copies: training gives its arrays away, and these belong to the user.
         weights.append(jtu.tree_map(lambda leaf: jnp.array(leaf, copy=True), trained))
-        traced = numbers(rule, leaves[0].dtype)
+        traced = numbers(rule, leaves[0].dtype, steps)
         constants.append(Constants(fixed, traced, data_key, dropout_key))
     return static, weights, constants
 

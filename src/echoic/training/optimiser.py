@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from echoic.core.checks import at_least, one_of
 
@@ -99,12 +99,29 @@ class Numbers(NamedTuple):
     learning_rate: Float[Array, ""]
     clip: Float[Array, ""] | None
     weight_decay: Float[Array, ""]
+    steps: Int[Array, ""]
 
 
 Rule = Optimiser | optax.GradientTransformation
 
 
-def as_rule(optimiser: Any) -> Rule:
+def as_rules(optimiser: Any, num_members: int) -> list[Rule]:
+    """One rule for each member.
+
+    **Raises** ValueError for what is no optimiser, and for rules that one program cannot serve.
+    """
+    given = list(optimiser) if isinstance(optimiser, list) else [optimiser] * num_members
+    if len(given) != num_members:
+        raise ValueError(f"got {len(given)} optimisers for {num_members} seeds.")
+    rules = [_as_rule(one) for one in given]
+    if any(without_numbers(rule) != without_numbers(rules[0]) for rule in rules[1:]):
+        raise ValueError(
+            "the optimisers of one run may differ in learning_rate, clip and weight_decay only."
+        )
+    return rules
+
+
+def _as_rule(optimiser: Any) -> Rule:
     """A record, the name of one with its defaults, or an optax transformation, as it is."""
     if isinstance(optimiser, str):
         return Optimiser(one_of("optimiser", optimiser, NAMES))  # pyright: ignore
@@ -116,13 +133,16 @@ def as_rule(optimiser: Any) -> Rule:
     )
 
 
-def numbers(rule: Rule, dtype: Any) -> Numbers:
-    """What of the record is traced, in the precision of the weights."""
+def numbers(rule: Rule, dtype: Any, steps: int) -> Numbers:
+    """What of the record is traced, in the precision of the weights; ``steps`` is the run's."""
+    length = jnp.asarray(steps, jnp.int32)
     if not isinstance(rule, Optimiser):
-        return Numbers(jnp.ones((), dtype), None, jnp.zeros((), dtype))
-    clip = None if rule.clip is None else jnp.asarray(rule.clip, dtype)
+        return Numbers(jnp.ones((), dtype), None, jnp.zeros((), dtype), length)
     return Numbers(
-        jnp.asarray(rule.learning_rate, dtype), clip, jnp.asarray(rule.weight_decay, dtype)
+        jnp.asarray(rule.learning_rate, dtype),
+        None if rule.clip is None else jnp.asarray(rule.clip, dtype),
+        jnp.asarray(rule.weight_decay, dtype),
+        length,
     )
 
 
@@ -147,16 +167,15 @@ def descend(
     weights: PyTree,
     *,
     step: Any,
-    steps: int,
 ) -> tuple[PyTree, PyTree]:
-    """The weights and the optimiser's state after one step of a run of ``steps``."""
+    """The weights and the optimiser's state after step 0, 1, ... of the run."""
     if not isinstance(rule, Optimiser):
         updates, state = rule.update(gradient, state, weights)
         return optax.apply_updates(weights, updates), state
     if values.clip is not None:
         gradient = clip_by_global_norm(gradient, values.clip)
     direction, state = _transformation(rule).update(gradient, state, weights)
-    rate = values.learning_rate * progress(rule, step, steps, values.learning_rate.dtype)
+    rate = values.learning_rate * progress(rule, step, values.steps, values.learning_rate.dtype)
 
     def move(weight, direction):
         decayed = direction + values.weight_decay.astype(weight.dtype) * weight
@@ -181,12 +200,13 @@ def _transformation(rule: Rule) -> optax.GradientTransformation:
     raise ValueError(f"unknown optimiser {rule.name!r}.")
 
 
-def progress(rule: Optimiser, step: Any, steps: int, dtype: Any) -> Float[Array, ""]:
+def progress(rule: Optimiser, step: Any, steps: Any, dtype: Any) -> Float[Array, ""]:
     """What the schedule multiplies the learning rate by in step 0, 1, ... of ``steps``."""
     step = jnp.asarray(step)
     factor = jnp.ones((), dtype)
     if rule.schedule == "cosine":
-        share = jnp.maximum(step - rule.warmup, 0).astype(dtype) / max(1, steps - rule.warmup)
+        rest = jnp.maximum(jnp.asarray(steps) - rule.warmup, 1).astype(dtype)
+        share = jnp.maximum(step - rule.warmup, 0).astype(dtype) / rest
         factor = (1 + jnp.cos(jnp.pi * share)) / 2
     elif rule.schedule == "step":
         factor = jnp.asarray(rule.decay_factor, dtype) ** (step // rule.decay_every).astype(dtype)

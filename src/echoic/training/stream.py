@@ -33,7 +33,9 @@ def as_batch(sampled: Any) -> Batch:
             "sample(key, batch) must return a Batch or a tuple (inputs, targets[, weights]), got"
             f" {type(sampled).__name__}."
         )
-    return Batch(*(None if part is None else jnp.asarray(part) for part in sampled))
+    inputs, targets, *weights = sampled
+    counted = [jnp.asarray(part) for part in weights if part is not None]
+    return Batch(jnp.asarray(inputs), jnp.asarray(targets), *counted)
 
 
 class AbstractSource(eqx.Module):
@@ -85,7 +87,9 @@ class Epochs(AbstractSource):
     size: int = eqx.field(static=True)
 
     def __check_init__(self):
-        at_least("batch", self.size, 1, self.data.inputs.shape[0])
+        total = self.data.inputs.shape[0]
+        if self.size > total:
+            raise ValueError(f"batch={self.size} is larger than the training set, {total}.")
 
     @property
     def reach(self) -> int:
@@ -148,13 +152,17 @@ class Drawn(AbstractSource):
 
     sample: Callable = eqx.field(static=True)
     size: int = eqx.field(static=True)
-    reach: int = eqx.field(static=True)
+    num_bytes: int = eqx.field(static=True)
 
     def __init__(self, sample: Callable, size: int, example: Batch):
         self.sample = sample
         self.size = size
-        taken = sum(leaf.nbytes for leaf in jtu.tree_leaves(example))
-        self.reach = max(1, min(_STEPS_AHEAD, int(_BYTES_AHEAD // max(1, taken))))
+        self.num_bytes = sum(leaf.nbytes for leaf in jtu.tree_leaves(example))
+
+    @property
+    def reach(self) -> int:
+        """As many steps as memory should hold of."""
+        return max(1, min(_STEPS_AHEAD, int(_BYTES_AHEAD // max(1, self.num_bytes))))
 
     def feed(self, key: PRNGKeyArray, start: int) -> Batch:
         """The batches of the next steps."""
@@ -178,7 +186,7 @@ def source_of(task: Any, size: int, key: PRNGKeyArray) -> AbstractSource:
     """
     at_least("batch", size, 1)
     if isinstance(task, AbstractDataTask):
-        return Epochs(_on_device(task.train), size)
+        return Epochs(data=_on_device(task.train), size=size)
     if isinstance(task, AbstractStreamTask):
         return Segments(_on_device(task), size)
     if not callable(getattr(task, "sample", None)):
@@ -186,38 +194,46 @@ def source_of(task: Any, size: int, key: PRNGKeyArray) -> AbstractSource:
             "task must have a method sample(key, batch) -> Batch or (inputs, targets), got"
             f" {type(task).__name__}."
         )
-    example = pure_sample(task, size, key)
-    if isinstance(task, AbstractTask) or _is_traceable(task.sample, size, key):
-        return Fresh(_on_device(task).sample, size)
+    if isinstance(task, AbstractTask):
+        return Fresh(sample=_on_device(task).sample, size=size)
+    if _is_traceable(task.sample, size, key):
+        return Fresh(sample=task.sample, size=size)
+    example, again = (as_batch(task.sample(key, size)) for _ in range(2))
+    same = jtu.tree_map(lambda a, b: np.array_equal(a, b, equal_nan=True), example, again)
+    if not all(jtu.tree_leaves(same)):
+        raise ValueError(_IMPURE)
     return Drawn(task.sample, size, example)
 
 
-def pure_sample(task: Any, size: int, key: PRNGKeyArray) -> Batch:
-    """A batch of the task's, drawn twice: nothing can be resumed that hides randomness."""
-    first, again = (as_batch(task.sample(key, size)) for _ in range(2))
-    same = jtu.tree_map(lambda a, b: np.array_equal(a, b, equal_nan=True), first, again)
-    if not all(jtu.tree_leaves(same)):
-        raise ValueError(
-            "sample(key, batch) gave two different batches for one key. Draw from the key alone:"
-            " in NumPy, np.random.default_rng(np.asarray(jax.random.key_data(key)))."
-        )
-    return first
+_IMPURE = (
+    "sample(key, batch) gave two different batches for one key, so that no run could be repeated"
+    " or resumed. Draw from the key alone: in NumPy,"
+    " np.random.default_rng(np.asarray(jax.random.key_data(key)))."
+)
 
 
 def _is_traceable(sample: Callable, size: int, key: PRNGKeyArray) -> bool:
     """Whether JAX sees the key go in and the batch come out.
 
     A NumPy function that never touches the key as an array is traced without complaint, into one
-    constant batch; hence the look at whether anything depends on the key.
+    constant batch; hence the look at whether anything depends on the key. What else it draws from
+    elsewhere stands in the program as a constant, which is not the same the next time.
     """
     try:
-        program = jax.make_jaxpr(lambda key: as_batch(sample(key, size)))(key)
-    except (TypeError, ValueError, jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-        # It has worked with a concrete key just before: what it misses is a concrete key.
+        program, again = (
+            jax.make_jaxpr(lambda key: as_batch(sample(key, size)))(key) for _ in range(2)
+        )
+    except Exception:
+        # Whatever it stumbled over: with a concrete key it may work, and raises again if not.
         return False
     (argument,) = program.jaxpr.invars
-    return any(argument in equation.invars for equation in program.jaxpr.eqns)
+    if not any(argument in equation.invars for equation in program.jaxpr.eqns):
+        return False
+    constants = zip(program.consts, again.consts, strict=True)
+    if str(program) != str(again) or not all(np.array_equal(a, b) for a, b in constants):
+        raise ValueError(_IMPURE)
+    return True
 
 
-def _on_device(tree: PyTree) -> PyTree:
+def _on_device(tree: Any) -> Any:
     return jtu.tree_map(lambda leaf: jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf, tree)
