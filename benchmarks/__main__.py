@@ -1,11 +1,13 @@
-"""``python -m benchmarks NAME [ARGUMENTS]`` runs ``benchmarks/NAME.py``."""
+"""``python -m benchmarks NAME [ARGUMENTS]`` runs ``benchmarks/NAME``, a file or a folder."""
 
 import importlib
 import pathlib
 import sys
 
 NAMES = sorted(
-    path.stem for path in pathlib.Path(__file__).parent.glob("*.py") if path.stem[0] != "_"
+    path.stem
+    for path in pathlib.Path(__file__).parent.iterdir()
+    if path.stem[0] != "_" and (path.suffix == ".py" or (path / "__init__.py").exists())
 )
 
 if __name__ == "__main__":
