@@ -3,11 +3,17 @@
 from echoic.core.task import AbstractDataTask, AbstractStreamTask, AbstractTask, Batch
 from echoic.tasks.adding import Adding
 from echoic.tasks.copying import Copy
+from echoic.tasks.images import image_set
+from echoic.tasks.noise import DigitThenNoise
 from echoic.tasks.order import TemporalOrder
+from echoic.tasks.own import Sequences, fixed, from_arrays
 from echoic.tasks.phase import Phase
+from echoic.tasks.pixels import Pixels
 from echoic.tasks.recall import DelayedRecall, NBack
 from echoic.tasks.sine import Sine, SineGrid
 from echoic.tasks.table import TASKS, build, options
+from echoic.tasks.text import Text
+from echoic.tasks.vocabulary import Vocabulary
 
 __all__ = [
     "TASKS",
@@ -18,11 +24,19 @@ __all__ = [
     "Batch",
     "Copy",
     "DelayedRecall",
+    "DigitThenNoise",
     "NBack",
     "Phase",
+    "Pixels",
+    "Sequences",
     "Sine",
     "SineGrid",
     "TemporalOrder",
+    "Text",
+    "Vocabulary",
     "build",
+    "fixed",
+    "from_arrays",
+    "image_set",
     "options",
 ]

@@ -8,10 +8,13 @@ from echoic.core.checks import one_of
 from echoic.core.task import AbstractTask
 from echoic.tasks.adding import Adding
 from echoic.tasks.copying import Copy
+from echoic.tasks.noise import DigitThenNoise
 from echoic.tasks.order import TemporalOrder
 from echoic.tasks.phase import Phase
+from echoic.tasks.pixels import Pixels
 from echoic.tasks.recall import DelayedRecall, NBack
 from echoic.tasks.sine import Sine, SineGrid
+from echoic.tasks.text import Text
 
 TASKS: dict[str, Callable[..., AbstractTask]] = {
     "copy": Copy,
@@ -22,6 +25,9 @@ TASKS: dict[str, Callable[..., AbstractTask]] = {
     "sine": Sine,
     "sine_grid": SineGrid,
     "phase": Phase,
+    "digit_then_noise": DigitThenNoise,
+    "pixels": Pixels,
+    "text": Text,
 }
 
 
