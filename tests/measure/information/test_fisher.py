@@ -13,6 +13,7 @@ import scipy.linalg
 from echoic.core.cell import AbstractCell, LinearForm
 from echoic.core.estimate import Status, UntrustedError
 from echoic.measure.information.fisher import fisher_memory
+from echoic.measure.information.fisher_bound import fisher_bound
 from echoic.measure.information.fisher_spatial import fisher_memory_matrix
 
 KEY = jr.key(0)
@@ -420,6 +421,37 @@ def test_errors_cover_the_truth(x64):
         # J is skewed: errors are compared as a whole, and single ones by their median.
         assert np.sqrt(np.mean(claimed**2)) == pytest.approx(value.std(ddof=1), rel=0.6)
         assert 0.4 < np.median(np.abs(value - value.mean()) / claimed) < 1.1
+
+
+@pytest.mark.parametrize(
+    "measure", [fisher_memory, pytest.param(fisher_bound, marks=pytest.mark.slow)]
+)
+def test_directions_that_stand_for_many_channels_are_in_the_error(measure, x64):
+    """20 channels, a leaky unit each: 8 directions miss their mean by several per cent."""
+    leaks, lags = np.linspace(0, 0.95, 20), 3
+    cell = Plain(np.diag(leaks), np.eye(20), "driven linear")
+    xs = jr.normal(jr.key(1), (200, 20))
+    units = np.eye(20)
+    if measure is fisher_bound:  # no quadratic form: its mean is over all directions
+        units = np.random.default_rng(0).normal(size=(20_000, 20))
+        units /= np.linalg.norm(units, axis=1, keepdims=True)
+    units = units * np.std(np.asarray(xs), axis=0)
+    decay = leaks[:, None] ** (2 * np.arange(lags + 1))
+    if measure is fisher_memory:
+        each = units**2 @ ((1 - leaks[:, None] ** 2) * decay)
+        options = {"end_times": 2}
+    else:
+        each = 1 / np.cumsum(1 / (units**2 @ decay), axis=1)
+        options = {"starts": 2}
+    right = np.mean(each, axis=0)
+
+    def found(key):
+        curve = measure(cell, xs, max_lag=lags, burn_in=150, noise_variance=1.0, key=key, **options)
+        return np.stack([curve.value - right, curve.standard_error])
+
+    gaps, errors = np.sqrt(np.mean([found(jr.key(i)) ** 2 for i in range(20)], axis=0))
+    assert np.all(gaps > 0.005 * right)
+    assert errors == pytest.approx(gaps, rel=0.5)
 
 
 def test_several_sequences_are_all_followed(x64):

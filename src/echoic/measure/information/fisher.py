@@ -70,7 +70,8 @@ def fisher_memory(
       an unstable network does not have; more than ``max_lag``.
     - ``throw``: raise where a linear network is unstable, or numbers become infinite.
 
-    **Returns:** an `Estimate` over the lags 0 to ``max_lag``; no error for linear cells. Details:
+    **Returns:** an `Estimate` over the lags 0 to ``max_lag``; no error for linear cells. Of others
+    the error covers starting times, and the probes of more than 8 channels. Details:
     ``total`` (the sum over the lags measured; at most n ``input_gain`` / eps), ``noise_gain``
     (trace(C) / (n eps), the state's variance per unit of state noise), ``noise_variance``,
     ``input_gain``, ``lag``. Status UNSTABLE for a driven network says that C doubled over

@@ -12,7 +12,12 @@ from echoic.core.checks import at_least, channels_of, is_traced, refuse_if_large
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.tangent import linearise
 from echoic.measure.gain.frames import directions
-from echoic.measure.information.fisher_driven import MOST_DIRECTIONS, default_noise, unit_direction
+from echoic.measure.information.fisher_driven import (
+    MOST_DIRECTIONS,
+    default_noise,
+    unit_direction,
+    variance_of_directions,
+)
 from echoic.measure.windows import Driven, Windows, burn_in_for, place, prepare, spread
 
 
@@ -57,7 +62,8 @@ def fisher_bound(
 
     **When the number misleads:** it looks at the amplification only. A network may lose by noise
     from other directions all that the bound allows. Means over times bound means over the same
-    times.
+    times. Of more than 8 channels the mean is one over random directions, which bounds the mean J
+    as well but is no mean over channels; their sampling is in the error.
 
     **Cost:** linear: n^2 a lag. Driven: one step and one tangent a channel (8 at most) for each
     step of each window.
@@ -108,7 +114,8 @@ def fisher_bound(
         refuse_if_larger("the bound", 4.0 * places.size * size * len(probes) * dtype.itemsize)
         burnt = jnp.asarray(burn_in, jnp.int32)
         value, error, gain, ok = _driven_bound(
-            driven, places, probes, burnt, max_lag, burn_in + max_lag + 1
+            *(driven, places, probes, burnt, max_lag, burn_in + max_lag + 1),
+            channels if direction is None else 1,
         )
         count = places.size
     variance: Any = 1.0 if noise_variance is None else noise_variance
@@ -143,9 +150,9 @@ def _probes(key, channels: int, direction: Any, dtype: Any) -> Float[Array, "q m
     return directions(key, channels, MOST_DIRECTIONS, dtype)
 
 
-def _bound(powers: Float[Array, "k q"]) -> Float[Array, "k"]:
+def _bound(powers: Float[Array, "k q"]) -> Float[Array, "k q"]:
     """From each probe's power at each age; what has ended is not remembered."""
-    return jnp.mean(1 / jnp.cumsum(1 / powers, axis=0), axis=1)
+    return 1 / jnp.cumsum(1 / powers, axis=0)
 
 
 @eqx.filter_jit
@@ -155,13 +162,19 @@ def _linear_bound(w, signals: Float[Array, "n q"], max_lag: int):
 
     _, powers = jax.lax.scan(advance, signals, length=max_lag + 1)
     finite = jnp.all(jnp.isfinite(w)) & jnp.all(jnp.isfinite(signals))
-    value = jnp.where(finite, _bound(powers), jnp.nan)
+    value = jnp.where(finite, jnp.mean(_bound(powers), axis=1), jnp.nan)
     return value, jnp.mean(powers[0]), jnp.all(jnp.isfinite(value))
 
 
 @eqx.filter_jit
 def _driven_bound(
-    driven: Driven, places: Windows, probes: Float[Array, "q m"], burn_in, max_lag: int, length: int
+    driven: Driven,
+    places: Windows,
+    probes: Float[Array, "q m"],
+    burn_in,
+    max_lag: int,
+    length: int,
+    channels: int,
 ):
     """Mean over windows and its error: one signal each, from step ``burn_in`` of the window on."""
     size = flatten_state(driven.state)[0].size
@@ -181,13 +194,16 @@ def _driven_bound(
         return jax.lax.dynamic_slice_in_dim(powers, burn_in, max_lag + 1)
 
     powers = jax.vmap(one)(places.sequence, places.first)
-    table = jax.vmap(_bound)(powers)
+    each = jax.vmap(_bound)(powers)
+    of_directions = variance_of_directions(jnp.mean(each, axis=0), channels)
+    table = jnp.mean(each, axis=2)
     # Windows of one group overlap: the groups are what counts as independent.
     grouped = jnp.mean(table.reshape(places.groups, -1, table.shape[1]), axis=1)
     value = jnp.mean(grouped, axis=0)
     if places.groups == 1:
         error = jnp.full_like(value, jnp.nan)
     else:
-        error = jnp.std(grouped, axis=0, ddof=1) / places.groups**0.5
+        error = jnp.var(grouped, axis=0, ddof=1) / places.groups
+        error = jnp.sqrt(error + value**2 * of_directions)
     finite = jnp.all(jnp.isfinite(value)) & jnp.all(jnp.isfinite(powers))
     return value, error, jnp.mean(powers[:, 0]), finite

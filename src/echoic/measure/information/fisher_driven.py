@@ -100,7 +100,8 @@ def driven_curve(
         method = "qr"  # keeps the digits that a squared root has lost
         run = push_noise(*arguments, burn_in + span, max_lag, "qr")
         wanted_separation = wanted_separation**2
-    curve = _summary(run, starts, places, burn_in, wanted_separation, count)
+    channels = channels if direction is None else 1
+    curve = _summary(run, starts, places, burn_in, wanted_separation, count, channels)
     value, error, noise_gain, input_gain, flags = curve
     if noise_variance is None:
         noise_variance = default_noise(driven, burn_in)
@@ -135,9 +136,12 @@ def _summary(
     burn_in: int,
     wanted_separation: float,
     size: int,
+    channels: int,
 ):
-    """Mean and error over starting times, and the flags."""
-    table = run.information.reshape(-1, run.information.shape[2])
+    """Mean and error over starting times and directions, and the flags."""
+    table = run.information.reshape(-1, *run.information.shape[2:])
+    of_directions = variance_of_directions(jnp.mean(table, axis=0), channels)
+    table = jnp.mean(table, axis=2)
     number, lags = table.shape
     value = jnp.mean(table, axis=0)
 
@@ -160,7 +164,8 @@ def _summary(
         ratio = jnp.where(r < 1, r / (1 - r), jnp.nan)
         # Relative to the mean, whose square may underflow.
         scale = jnp.where(value > 0, value, 1)
-        error = scale * jnp.sqrt(jnp.var(table / scale[None], axis=0) * ratio)
+        error = jnp.var(table / scale[None], axis=0) * ratio + of_directions
+        error = scale * jnp.sqrt(error)
 
     measured = run.noise[:, burn_in:]
     log_noise = jnp.log(measured)
@@ -177,6 +182,20 @@ def _summary(
     flags += jnp.where(finite, 0, int(Status.NOT_FINITE))
     injected = jnp.take_along_axis(run.injected, starts, axis=1)
     return value, error, jnp.mean(measured), jnp.mean(injected), flags
+
+
+def variance_of_directions(each: Float[Array, "k q"], channels: int) -> Float[Array, "k"]:
+    """The relative variance of a mean over q directions that stand for all channels.
+
+    Orthonormal directions are drawn without replacement, hence the factor (1 - q/m): as many as
+    there are channels leave no error. Relative, since the squared mean may underflow.
+    """
+    count = each.shape[1]
+    if count >= channels:
+        return jnp.zeros(each.shape[0], each.dtype)
+    mean = jnp.mean(each, axis=1, keepdims=True)
+    relative = each / jnp.where(mean > 0, mean, jnp.ones_like(mean))
+    return jnp.var(relative, axis=1, ddof=1) / count * (1 - count / channels)
 
 
 def fisher_estimate(

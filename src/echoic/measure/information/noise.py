@@ -119,12 +119,13 @@ def whiten(w: Matrix, root: Matrix) -> Whitened:
 class NoisyRun(NamedTuple):
     """What is known along a driven trajectory. Axes: windows, then time or start.
 
-    ``information`` is ``||L^-1 dh_{s+k}/dx_s||^2`` for each start s and lag k; ``injected``
-    is ``||dh_s/dx_s||^2``; ``noise`` is trace(C)/n at each time. ``separation`` is the smallest
-    share of a coordinate's variance that the coordinates before it leave unexplained.
+    ``information`` is ``||L^-1 dh_{s+k}/dx_s||^2`` for each start s, lag k and direction of the
+    input; ``injected`` is ``||dh_s/dx_s||^2``, the mean over those; ``noise`` is trace(C)/n at each
+    time. ``separation`` is the smallest share of a coordinate's variance that the coordinates
+    before it leave unexplained.
     """
 
-    information: Float[Array, "r e k"]
+    information: Float[Array, "r e k q"]
     injected: Float[Array, "r t"]
     noise: Float[Array, "r t"]
     separation: Float[Array, ""]
@@ -159,7 +160,7 @@ def push_noise(
             signals = solve_triangular(root, new, lower=True).reshape(signals.shape)
             rows = _row_lengths(root)
             facts = (
-                jnp.mean(jnp.sum(signals**2, axis=0), axis=1),
+                jnp.sum(signals**2, axis=0),
                 jnp.mean(jnp.sum(injected**2, axis=0)),
                 jnp.mean(rows**2),
                 jnp.min(jnp.abs(jnp.diagonal(root)) / rows) ** 2,
