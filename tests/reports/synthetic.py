@@ -1,5 +1,7 @@
 """A made-up report with everything that can go wrong in it. No network was measured."""
 
+import dataclasses
+
 import numpy as np
 
 from echoic.core.records import (
@@ -10,6 +12,7 @@ from echoic.core.records import (
     SignalRecord,
     Spectrum,
 )
+from echoic.core.training_record import MemberRecord, TrainingRecord
 
 HOSTILE = "<script>alert(1)</script>"
 NAMES = (
@@ -267,3 +270,91 @@ def broken():
         seconds=0.0,
         citations={},
     )
+
+
+def member(index, steps, rate, rng, chance, accuracy=True):
+    at = np.linspace(steps // 40, steps, 40).astype(int)
+    loss = 0.002 + 1.9 * chance * np.exp(-rate * at / steps) * np.exp(rng.normal(0, 0.05, 40))
+    return MemberRecord(
+        name=f"seed {index}" if index else f"seed 0 {HOSTILE}",
+        steps=at,
+        train_loss=loss * 0.9,
+        validation_loss=loss,
+        accuracy=np.clip(1 - loss / (2 * chance), 0, 1) if accuracy else np.full(40, np.nan),
+        status="finished",
+        best_step=int(at[np.argmin(loss)]),
+        best_loss=float(loss.min()),
+        test_loss=float(loss.min() * 1.1),
+        test_accuracy=0.97 if accuracy else float("nan"),
+    )
+
+
+def demand(name, lags, scale, needed, last):
+    """The two demands of a network that uses one lag, and little of others."""
+    rise = scale * np.where(lags == needed, 1.0, 0.02 * np.exp(-lags / 4.0))
+    error = 0.01 * scale * np.ones(lags.size)
+    gradient = np.exp(-lags / (4.0 if last < needed else 60.0))
+    about = {"panel": "demand", "origin": "measured", "lags": lags}
+    used = int(lags[rise - 2 * error >= 0.05 * rise.max()][-1])
+    return (
+        Curve(
+            "context_ablation",
+            value=rise,
+            standard_error=error,
+            horizon=Horizon(0.05, used, 1, int(lags[rise.argmax()]), False),
+            notes=(f"Of {name}.",),
+            **about,
+        ),
+        Curve("context_ablation_from", value=np.maximum.accumulate(rise[::-1])[::-1], **about),
+        Curve(
+            "task_gradient_reach",
+            value=gradient,
+            standard_error=0.05 * gradient,
+            horizon=Horizon(0.05, last, last + 1, 0, False),
+            **about,
+        ),
+        Curve(
+            "solver_ablation",
+            "demand",
+            "reference",
+            lags,
+            scale * (lags == needed),
+        ),
+    )
+
+
+def training(seeds=3, *, chance=0.26, accuracy=True, steps=2000, seed=0):
+    """The report of a training run: two networks, before and after."""
+    rng = np.random.default_rng(seed)
+    made = report(2, horizon=70, max_lag=75, units=24, seed=seed)
+    lags = np.r_[np.arange(17), 20, 30, 50, 60, 69, 70, 71, 75]
+    before, after = (
+        dataclasses.replace(
+            network,
+            name=name,
+            curves=(*network.curves, *demand(name, lags, scale, 70, last)),
+        )
+        for network, name, scale, last in zip(
+            made.networks[::-1],
+            ("before training", "after training"),
+            (0.01, 1.9),
+            (11, 70),
+            strict=True,
+        )
+    )
+    record = TrainingRecord(
+        task="copy",
+        description="Copy 10 symbols of 8 kinds, asked 70 steps after they were shown.",
+        loss="cross_entropy" if accuracy else "mean_squared_error",
+        unit="nats" if accuracy else "squared error",
+        chance=chance,
+        members=tuple(
+            member(i, steps, 4 + rng.normal(0, 1), rng, 0.26, accuracy) for i in range(seeds)
+        ),
+        needed=70,
+        needed_by="the task itself",
+        reached=74,
+        reached_by="gradient reach",
+        sentence="The task needs lag 70; the network reaches 74.",
+    )
+    return dataclasses.replace(made, networks=(before, after), training=record)

@@ -116,7 +116,7 @@ def test_predicted_learning_speed_can_be_chosen_and_is_named(small):
 
 def test_input_reach_has_a_range_and_a_threshold_of_its_own(small):
     record = with_curves(small, gradient, entering, count=3)
-    assert axis_label("input_reach") == "input reach (per s.d. of the input)"
+    assert axis_label(record, "input_reach") == "input reach (per s.d. of the input)"
     low, high = value_range(record, "gain", "input_reach")
     assert low <= 0.05 * 0.06
     assert 6 <= high <= 20

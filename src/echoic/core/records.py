@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-Panel = Literal["gain", "information"]
+from echoic.core.training_record import TrainingRecord
+
+Panel = Literal["gain", "information", "demand"]
 Regime = Literal["fading", "edge", "rugged"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +220,8 @@ class ReportRecord:
     """All that a report shows. ``networks`` come best first.
 
     ``prescriptions`` are those of a design, best first: the measured ones, in the order of
-    ``networks``, then the feasible ones, then the others. A checkup has none.
+    ``networks``, then the feasible ones, then the others. A checkup has none. ``training`` is that
+    of a training run, whose ``networks`` are one network before and after.
     """
 
     horizon: int
@@ -236,6 +239,7 @@ class ReportRecord:
     citations: dict[str, str]
     warnings: tuple[str, ...] = ()
     prescriptions: tuple[PrescriptionRecord, ...] = ()
+    training: TrainingRecord | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -314,5 +318,32 @@ QUANTITIES: dict[str, Quantity] = {
         "information",
         "per unit of input variance and noise",
         "Fisher information on the input k steps ago in the present state under state noise.",
+    ),
+    "context_ablation": Quantity(
+        "context that is used",
+        "demand",
+        "rise of the loss",
+        "How much the loss rises when the input k steps before the target is replaced by that of"
+        " another sequence: what the network takes from that step and from nowhere else.",
+    ),
+    "solver_ablation": Quantity(
+        "context of a perfect solver",
+        "demand",
+        "rise of the loss",
+        "The same of a perfect solver of the task, scaled to the height of the network's.",
+    ),
+    "context_ablation_from": Quantity(
+        "context from there on",
+        "demand",
+        "rise of the loss",
+        "How much the loss rises when all inputs k steps before the target and earlier are replaced"
+        " by those of another sequence: what would be lost if memory ended there.",
+    ),
+    "task_gradient_reach": Quantity(
+        "task-gradient reach",
+        "demand",
+        "relative to lag 0",
+        "Root-mean-square length of dL_t/dh_{t-k}, the gradient of the loss of one target in the"
+        " state k steps before: how much of it is left to learn from.",
     ),
 }

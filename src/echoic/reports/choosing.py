@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
 from echoic.reports.style import mathematical, printable
 
-DEFAULT_QUANTITY: dict[str, str] = {"gain": "gradient_reach", "information": "linear_recall"}
+DEFAULT_QUANTITY: dict[str, str] = {
+    "gain": "gradient_reach",
+    "information": "linear_recall",
+    "demand": "context_ablation",
+}
 
 # With one network there is room for all its gains in one panel, each in a colour of its own.
 ALL_GAINS = "all_gains"
@@ -22,7 +26,11 @@ _BESIDE = {
     "gradient_reach": "lyapunov_asymptote",
     ALL_GAINS: "lyapunov_asymptote",
     "raw_recall": "memoryless_recall",
+    "context_ablation": "solver_ablation",
 }
+
+# Demands on memory whose unit is that of the task's loss.
+RISES = ("context_ablation", "solver_ablation", "context_ablation_from")
 
 # Units too long for an axis.
 _SHORT_UNITS = {"per standard deviation of the input": "per s.d. of the input"}
@@ -101,10 +109,13 @@ def label(quantity: str) -> str:
     return printable(quantity) if about is None else mathematical(about.label)
 
 
-def axis_label(quantity: str) -> str:
+def axis_label(record: ReportRecord, quantity: str) -> str:
     """The name of a choice with its unit, short enough for an axis."""
     if quantity == ALL_GAINS:
         return "gain"
+    if quantity in RISES:
+        unit = "" if record.training is None else f" ({printable(record.training.unit)})"
+        return f"rise of the loss{unit}"
     about = QUANTITIES.get(quantity)
     unit = "" if about is None else _SHORT_UNITS.get(about.unit, about.unit)
     return f"{label(quantity)} ({unit})" if 0 < len(unit) < 22 else label(quantity)

@@ -24,7 +24,11 @@ _REACHING = {
     "linear_recall": "recall",
     "fisher_memory": "Fisher",
     "learning_speed": "learning",
+    "task_gradient_reach": "task gradient",
+    "context_ablation": "context used",
 }
+# What a threshold is a share of, where not of the value at lag 0.
+_WHOSE = {"linear_recall": "absolute", "context_ablation": "of its largest value"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether its cells are numbers, to be set flush right."""
-        return self.key not in ("name", "regime", "promise")
+        return self.key not in ("name", "regime", "promise", "status")
 
 
 def columns(record: ReportRecord) -> tuple[Column, ...]:
@@ -92,7 +96,7 @@ def _horizons(record: ReportRecord) -> list[Column]:
         if not thresholds:
             continue
         level = ", ".join(f"{t:g}" for t in sorted(thresholds))
-        whose = "absolute" if quantity == "linear_recall" else "of its value at lag 0"
+        whose = _WHOSE.get(quantity, "of its value at lag 0")
         definition = (
             f"The last lag at which the {QUANTITIES[quantity].label}, less two standard errors,"
             f" stands at or above {level} ({whose}). “>=”: it has not fallen by the largest lag"

@@ -13,6 +13,8 @@ import numpy as np
 from markupsafe import Markup
 
 from echoic.core.records import NetworkRecord, PhaseMap, ReportRecord, SignalRecord
+from echoic.core.training_record import TrainingRecord
+from echoic.reports import learning
 from echoic.reports.choosing import choices, definition, label, members
 from echoic.reports.columns import Column, columns
 from echoic.reports.page_data import island
@@ -30,8 +32,9 @@ from echoic.reports.style import (
     unbroken,
     with_error,
 )
+from echoic.reports.training import in_words, member_columns
 
-_SCRIPTS = ("labels.js", "figures.js", "phase.js", "page.js")
+_SCRIPTS = ("labels.js", "figures.js", "phase.js", "learning.js", "page.js")
 
 
 def to_html(record: ReportRecord) -> str:
@@ -51,7 +54,8 @@ def to_html(record: ReportRecord) -> str:
             scripts=[Markup(script) for script in scripts],
             policy=_policy(scripts),
             island=Markup(island(record)),
-            panels=_panels(record),
+            panels=_panels(record, ("gain", "information")),
+            training=None if record.training is None else _training(record, record.training),
             table=table(record),
             prescribed=_laid_out(prescription_columns(record)) if record.prescriptions else [],
             details=prescription_details(record),
@@ -165,8 +169,10 @@ def _policy(scripts: list[str]) -> str:
     )
 
 
-def _panels(record: ReportRecord) -> list[dict[str, Any]]:
-    titles = {"gain": "Gain", "information": "Information"}
+_TITLES = {"gain": "Gain", "information": "Information", "demand": "Demand"}
+
+
+def _panels(record: ReportRecord, shown: Iterable[str]) -> list[dict[str, Any]]:
     return [
         {
             "id": panel,
@@ -177,9 +183,39 @@ def _panels(record: ReportRecord) -> list[dict[str, Any]]:
             ],
             "alternative": f"{title} over the lag. {_curve_words(record, panel)}",
         }
-        for panel, title in titles.items()
+        for panel, title in ((name, _TITLES[name]) for name in shown)
         if choices(record, panel)
     ]
+
+
+def _training(record: ReportRecord, training: TrainingRecord) -> dict[str, Any]:
+    """How the networks learned, and what the task asks of their memory."""
+    quantities = learning.quantities(training)
+    return {
+        "description": printable(training.description),
+        "choices": [
+            {"key": name, "label": learning.QUANTITIES[name][0], "definition": definition}
+            for name, definition in ((name, learning.QUANTITIES[name][1]) for name in quantities)
+        ],
+        "alternative": "Learning curves. " + in_words(training, quantities[0]),
+        "few": learning.spread(training, quantities[0]) is None,
+        "members": len(training.members),
+        "table": _laid_out(member_columns(training)),
+        "demand": next(iter(_panels(record, ("demand",))), None),
+        "sentence": printable(training.sentence),
+        "reasons": [printable(text) for text in _reasons(training)],
+        "name": printable(training.members[training.shown].name) if training.members else "",
+    }
+
+
+def _reasons(training: TrainingRecord) -> list[str]:
+    """Where the two lags of the sentence come from."""
+    found = []
+    if training.needed_by:
+        found.append(f"What it needs: {training.needed_by}.")
+    if training.reached_by:
+        found.append(f"How far it reaches: {training.reached_by}.")
+    return found
 
 
 def _curve_words(record: ReportRecord, panel: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from echoic.core.records import Axis, Curve, NetworkRecord, PhaseMap, ReportRecord
+from echoic.core.training_record import TrainingRecord
+from echoic.reports import learning
 from echoic.reports.choosing import (
     DEFAULT_QUANTITY,
     axis_label,
@@ -57,7 +59,44 @@ def page_data(record: ReportRecord) -> dict[str, Any]:
         "networks": [_network(network, most, lags, record.horizon) for network in record.networks],
         "autocorrelation": _series(record.signal.autocorrelation, most, record.horizon),
         "phase": None if found is None or found.phase_map is None else _phase(found.phase_map),
+        "learning": None if record.training is None else _learning(record.training),
         "lags": lags,
+    }
+
+
+def _learning(record: TrainingRecord) -> dict[str, Any]:
+    """Learning curves by what they show: loss, accuracy."""
+    return {
+        quantity: {
+            "axis": learning.axis_label(record, quantity),
+            "logarithmic": learning.is_logarithmic(record, quantity),
+            "range": plain_numbers(learning.value_range(record, quantity), 4),
+            "last": learning.last_step(record),
+            "chance": learning.chance_line(record, quantity),
+            "lines": [
+                {
+                    "member": line.member,
+                    "name": line.name,
+                    "kind": line.kind,
+                    "steps": line.steps.tolist(),
+                    "value": plain_numbers(line.value, 4),
+                }
+                for line in learning.lines(record, quantity)
+            ],
+            "spread": {
+                kind: _spread(learning.spread(record, quantity, kind)) for kind in learning.KINDS
+            },
+        }
+        for quantity in learning.quantities(record)
+    }
+
+
+def _spread(found: learning.Spread | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "steps": found.steps.tolist(),
+        **{name: plain_numbers(getattr(found, name), 4) for name in ("middle", "low", "high")},
     }
 
 
@@ -110,7 +149,7 @@ def _quantities(record: ReportRecord) -> dict[str, Any]:
         for name in choices(record, panel):
             level = level_of(record, name)
             found[name] = {
-                "axis": axis_label(name),
+                "axis": axis_label(record, name),
                 "members": members(name),
                 "beside": beside(name),
                 "logarithmic": is_logarithmic(panel, name),

@@ -21,6 +21,8 @@ from echoic.reports.choosing import (
     choices,
     shown,
 )
+from echoic.reports.learning import quantities as learned_quantities
+from echoic.reports.learning_plot import draw_learning
 from echoic.reports.naming import label_ends
 from echoic.reports.scales import (
     ZERO_AT,
@@ -40,6 +42,8 @@ from echoic.reports.style import (
 )
 
 PANEL_WIDTH_MM, HEIGHT_MM = 85.0, 64.0
+_MOST_BESIDE = 2
+LEARNING = "learning"
 POINTS = 8
 # An asymptote for each of many networks would hide what was measured.
 _MOST_REFERENCES = 2
@@ -63,10 +67,10 @@ class PaperFigure(Figure):
 def figure(
     record: ReportRecord,
     networks: Sequence[str] | None = None,
-    panels: Sequence[str] = ("gain", "information"),
+    panels: Sequence[str] | None = None,
     quantities: dict[str, str] | None = None,
 ) -> PaperFigure:
-    """The memory curves for a paper.
+    """The memory curves for a paper, and the learning curves of a training run.
 
     Measured curves are solid with a band of two standard errors, predicted ones dashed in the same
     colour, bounds dotted, references (the Lyapunov asymptote of one or two networks, memoryless
@@ -79,34 +83,54 @@ def figure(
 
     - ``networks``: names of the networks to draw in colour; all of up to five, else the best three
       and the worst. The others are grey.
-    - ``panels``: ``"gain"``, ``"information"`` or both: 85 mm each.
-    - ``quantities``: which curve a panel shows, such as ``{"gain": "coherent_reach"}``; gradient
-      reach and linear recall by default, and for a single network ``"all_gains"``.
+    - ``panels``: ``"gain"`` and ``"information"``, the default; of a training run, all of which
+      are the default, also ``"learning"`` and ``"demand"``. 85 mm each, two beside each other.
+    - ``quantities``: which curve a panel shows, such as ``{"gain": "coherent_reach"}`` or
+      ``{"learning": "accuracy"}``; gradient reach, linear recall, context that is used and loss by
+      default, and for a single network ``"all_gains"``.
 
     **Returns** a figure that belongs to no window: save it with ``.savefig("name.pdf")``.
     """
-    panels = [checks.one_of("panel", panel, DEFAULT_QUANTITY) for panel in panels]
+    known = _panels_of(record)
+    panels = known if panels is None else [checks.one_of("panel", one, known) for one in panels]
     if not panels:
-        raise ValueError("panels must name at least one of gain, information.")
+        raise ValueError(f"panels must name at least one of {', '.join(known)}.")
     chosen = _chosen(record, dict(quantities or {}))
     coloured = _coloured(record, networks)
-    size = (PANEL_WIDTH_MM * len(panels) / 25.4, HEIGHT_MM / 25.4)
+    beside, below = min(len(panels), _MOST_BESIDE), -(-len(panels) // _MOST_BESIDE)
+    size = (PANEL_WIDTH_MM * beside / 25.4, HEIGHT_MM * below / 25.4)
     with matplotlib.rc_context(settings()):
         drawing = PaperFigure(figsize=size)
         FigureCanvasAgg(drawing)
         for i, (axes, panel) in enumerate(zip(_axes(drawing, len(panels)), panels, strict=True)):
-            _draw_panel(drawing, axes, record, coloured, panel, chosen[panel])
+            if panel == LEARNING and record.training is not None:
+                draw_learning(drawing, axes, record.training, chosen[panel])
+            else:
+                _draw_panel(drawing, axes, record, coloured, panel, chosen[panel])
             if len(panels) > 1:
-                axes.text(0.0, 1.03, "ab"[i], transform=axes.transAxes, weight="bold", va="bottom")
+                letter = "abcdefgh"[i % 8]
+                axes.text(0.0, 1.03, letter, transform=axes.transAxes, weight="bold", va="bottom")
     return drawing
+
+
+def _panels_of(record: ReportRecord) -> list[str]:
+    """What there is to draw: memory, and of a training run also what was learned and is asked."""
+    if record.training is None:
+        return ["gain", "information"]
+    return [LEARNING, *(one for one in ("demand", "gain", "information") if choices(record, one))]
 
 
 def _chosen(record: ReportRecord, wanted: dict[str, str]) -> dict[str, str]:
     first = {
         panel: next(iter(choices(record, panel)), name) for panel, name in DEFAULT_QUANTITY.items()
     }
+    first[LEARNING] = "loss"
     for panel, quantity in wanted.items():
-        checks.one_of("panel", panel, DEFAULT_QUANTITY)
+        checks.one_of("panel", panel, _panels_of(record))
+        if panel == LEARNING:
+            learned = [] if record.training is None else learned_quantities(record.training)
+            checks.one_of("quantity of the learning panel", quantity, learned)
+            continue
         of_panel = [name for name, about in QUANTITIES.items() if about.panel == panel]
         together = [ALL_GAINS] if first[panel] == ALL_GAINS else []
         checks.one_of(f"quantity of the {panel} panel", quantity, of_panel + together)
@@ -154,15 +178,16 @@ def _coloured(record: ReportRecord, names: Sequence[str] | None) -> tuple[int, .
 
 def _axes(drawing: Figure, count: int) -> list[Axes]:
     """Panels with the same margins in millimetres, whatever their number."""
-    width, height = PANEL_WIDTH_MM * count, HEIGHT_MM
+    below = -(-count // _MOST_BESIDE)
+    width, height = PANEL_WIDTH_MM * min(count, _MOST_BESIDE), HEIGHT_MM * below
     left, right, bottom, top = 12.5, 2.5, 10.5, 5.5
     return [
         drawing.add_axes(
             (
-                (PANEL_WIDTH_MM * i + left) / width,
-                bottom / height,
+                (PANEL_WIDTH_MM * (i % _MOST_BESIDE) + left) / width,
+                (HEIGHT_MM * (below - 1 - i // _MOST_BESIDE) + bottom) / height,
                 (PANEL_WIDTH_MM - left - right) / width,
-                (height - bottom - top) / height,
+                (HEIGHT_MM - bottom - top) / height,
             )
         )
         for i in range(count)
@@ -230,7 +255,7 @@ def _scales(axes: Axes, record: ReportRecord, panel: str, quantity: str) -> None
     axes.set_xticks(ticks, ["0", *(f"{decade:d}" for decade in decades)])
     axes.tick_params(axis="x", which="minor", bottom=True)
     axes.set_xlabel("lag (steps back in time)")
-    axes.set_ylabel(axis_label(quantity))
+    axes.set_ylabel(axis_label(record, quantity))
     low, high = value_range(record, panel, quantity)
     if is_logarithmic(panel, quantity):
         axes.set_yscale("log")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from echoic.core.records import Curve, Horizon, ReportRecord
-from echoic.reports.choosing import is_main, members
+from echoic.reports.choosing import RISES, is_main, members
 from echoic.reports.thinning import thinned
 
 # Where lag 0 stands on the logarithmic axis, and the part of a gain that is worth seeing.
@@ -50,7 +50,7 @@ def within(value: np.ndarray, low: float) -> np.ndarray:
 
 def is_logarithmic(panel: str, quantity: str) -> bool:
     """Whether the vertical axis is; Fisher memories of different networks differ by decades."""
-    return panel == "gain" or quantity == "fisher_memory"
+    return panel == "gain" or quantity in ("fisher_memory", "task_gradient_reach")
 
 
 def value_range(record: ReportRecord, panel: str, quantity: str) -> tuple[float, float]:
@@ -62,6 +62,11 @@ def value_range(record: ReportRecord, panel: str, quantity: str) -> tuple[float,
 def _range(record: ReportRecord, panel: str, quantity: str) -> tuple[float, float]:
     values = [np.asarray(curve.value, float) for curve in _curves(record, quantity)]
     top = max((float(v[np.isfinite(v)].max()) for v in values if np.isfinite(v).any()), default=1.0)
+    if quantity in RISES:
+        lowest = min(
+            (float(v[np.isfinite(v)].min()) for v in values if np.isfinite(v).any()), default=0
+        )
+        return min(0.0, 1.1 * lowest), 1.08 * top if top > 0 else 1.0
     if not is_logarithmic(panel, quantity):
         return 0.0, 1.0 if top <= 1 else 1.05 * top
     if quantity not in _OWN_UNIT or not 0 < top < np.inf:
@@ -84,14 +89,15 @@ def _curves(record: ReportRecord, quantity: str) -> Iterator[Curve]:
 def level_of(record: ReportRecord, quantity: str) -> float | None:
     """The height at which the threshold is drawn; None where there is no single one.
 
-    The thresholds of gains and Fisher memory are shares of each curve's value at lag 0. They are
-    one line only if all curves start within 5 % of each other.
+    The thresholds of gains and Fisher memory are shares of each curve's value at lag 0, those of a
+    rising loss shares of its largest value. They are one line only if these heights lie within 5 %
+    of each other.
     """
     quantity = members(quantity)[0]
     threshold = _threshold(record, quantity)
     if threshold is None or quantity in _ABSOLUTE:
         return threshold
-    starts = [float(c.value[0]) for c in _curves(record, quantity) if len(c.value)]
+    starts = [_full_height(c) for c in _curves(record, quantity) if len(c.value)]
     starts = [start for start in starts if np.isfinite(start)]
     if not starts:
         return None
@@ -104,8 +110,14 @@ def own_level(curve: Curve) -> float | None:
     """The value that a curve's horizon asks for."""
     if curve.horizon is None or not len(curve.value):
         return None
-    start = 1.0 if curve.quantity in _ABSOLUTE else float(curve.value[0])
-    return curve.horizon.threshold * start
+    return curve.horizon.threshold * _full_height(curve)
+
+
+def _full_height(curve: Curve) -> float:
+    """What a threshold is a share of."""
+    if curve.quantity in _ABSOLUTE:
+        return 1.0
+    return float(np.max(curve.value) if curve.quantity in RISES else curve.value[0])
 
 
 def ends_at(curve: Curve, level: float | None) -> int | None:

@@ -13,9 +13,9 @@ _DRAWN = 3
 
 
 def sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
-    """One line a network for the best few: gain and recall over the logarithm of the lag."""
+    """One line a network for the best few: gain, recall, demand over the logarithm of the lag."""
     shown = record.networks[:_DRAWN]
-    pairs = [("gradient_reach", "gain"), ("linear_recall", "recall")]
+    pairs = [("gradient_reach", "gain"), ("linear_recall", "recall"), ("context_ablation", "used")]
     pairs = [
         (quantity, word)
         for quantity, word in pairs
@@ -36,9 +36,12 @@ def sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
         line: list[Text] = [Text(plainly(name, plain))]
         for quantity, word in pairs:
             curve = network.curve(quantity)
-            line.append(
-                Text("" if curve is None else sparkline(curve, cells, plain, word == "gain"))
-            )
+            if curve is None:
+                line.append(Text(""))
+            elif word == "used":
+                line.append(Text(peaks(curve, record.max_lag, cells, plain)))
+            else:
+                line.append(Text(sparkline(curve, cells, plain, word == "gain")))
         table.add_row(*line)
     ruler = Text(_ruler(record, cells), style="dim")
     table.add_row(Text("lag (log)", style="dim"), *(ruler for _ in pairs))
@@ -69,7 +72,6 @@ def sparkline(curve: Curve, cells: int = 24, plain: bool = False, logarithmic: b
     Gains are drawn on a logarithmic scale from 0.001 to 1, information from 0 to 1. A blank cell is
     unknown (NaN) or beyond the curve; ``plain`` draws with ASCII.
     """
-    blocks = _ASCII_SPARKS if plain else SPARKS
     if not len(curve.lags):
         return " " * cells
     positions = np.searchsorted(curve.lags, _places(int(curve.lags[-1]), cells))
@@ -77,5 +79,27 @@ def sparkline(curve: Curve, cells: int = 24, plain: bool = False, logarithmic: b
     if logarithmic:
         with np.errstate(divide="ignore"):
             value = 1 + np.log10(np.maximum(value, 0)) / 3
+    return drawn(value, plain)
+
+
+def peaks(curve: Curve, max_lag: int, cells: int, plain: bool = False) -> str:
+    """A demand in one line: in each cell the largest value of its lags, as a share of the largest.
+
+    A demand may stand at a single lag, which equal ratios would step over. A blank cell holds no
+    lag that was looked at.
+    """
+    if not np.nanmax(curve.value, initial=0) > 0:
+        return drawn(np.zeros(cells), plain)
+    places = _places(max_lag, cells)
+    value = np.full(cells, np.nan)
+    cell = np.searchsorted(places, curve.lags, side="right") - 1
+    np.fmax.at(value, cell, curve.value / np.nanmax(curve.value))
+    # The first few lags take several cells each.
+    return drawn(value[np.searchsorted(places, places, side="right") - 1], plain)
+
+
+def drawn(value: np.ndarray, plain: bool = False) -> str:
+    """Shares of the height as blocks; a blank where the value is unknown."""
+    blocks = _ASCII_SPARKS if plain else SPARKS
     steps = np.clip(value, 0, 1) * (len(blocks) - 1)
     return "".join(" " if np.isnan(s) else blocks[round(float(s))] for s in steps)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from echoic.core.records import ReportRecord
+from echoic.reports import training_text
 from echoic.reports.columns import Column, columns
 from echoic.reports.phase import phase_sentence, placed
 from echoic.reports.prescriptions import in_terminal
@@ -31,6 +32,8 @@ _IMPORTANCE = (
     "horizon_gradient_reach",
     "regime",
     "horizon_linear_recall",
+    "horizon_context_ablation",
+    "horizon_task_gradient_reach",
     "gain",
     "exponent",
     "recall",
@@ -98,6 +101,8 @@ class TerminalReport:
         # A measure of 72 letters reads well; a wide terminal does not stretch it.
         yield from Text(printable(record.verdict), "bold").wrap(console, min(72, width))
         yield Text("")
+        if record.training is not None:
+            yield from training_text.in_terminal(record.training, console, width, plain)
         if record.prescriptions:
             yield from in_terminal(record, console, width, plain)
         if record.networks:

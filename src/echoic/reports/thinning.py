@@ -1,8 +1,18 @@
-"""Fewer points for drawing: the shape of a curve on a logarithmic axis, not all of its lags."""
+"""Fewer points for drawing: the shape of a curve, not all of its lags or steps."""
 
 from collections.abc import Sequence
 
 import numpy as np
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Positions out of ``count``, at most ``most``, evenly spread; first and last among them.
+
+    ??? example
+        >>> evenly(9, 3).tolist(), evenly(2, 3).tolist()
+        ([0, 4, 8], [0, 1])
+    """
+    return np.unique(np.round(np.linspace(0, count - 1, min(count, most))).astype(int))
 
 
 def thinned(lags: np.ndarray, most: int, keep: Sequence[int | None] = ()) -> np.ndarray:

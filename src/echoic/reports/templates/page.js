@@ -43,9 +43,14 @@
 
   function chosen(panel) { return document.getElementById(`choose-${panel}`).value; }
 
+  function isMemory(id) { return id === "gain" || id === "information" || id === "demand"; }
+
+  function learned() { return data.learning.accuracy ? chosen("learning") : "loss"; }
+
   function figureFor(plot) {
     const id = plot.dataset.figure, view = viewOf(plot);
-    if (id === "gain" || id === "information") return memoryFigure(data, id, chosen(id), view, state.ranges[id]);
+    if (isMemory(id)) return memoryFigure(data, id, chosen(id), view, state.ranges[id]);
+    if (id === "learning") return learningFigure(data, learned(), view);
     if (id === "spectrum") return rankFigure(data, view, [["exponents", "measured"], ["predicted", "predicted"]], "exponent (nats per step)");
     if (id === "singular") return rankFigure(data, view, [["singular_values", "measured"]], "log of singular value");
     if (id === "phase") return phaseFigure(data.phase, view);
@@ -83,7 +88,7 @@
 
   function zoomed(plot, change) {
     const id = plot.dataset.figure;
-    if (id !== "gain" && id !== "information") return;
+    if (!isMemory(id)) return;
     const part = (name, old) => `${name}.range[0]` in change ? [change[`${name}.range[0]`], change[`${name}.range[1]`]] : old;
     const x = part("xaxis", plot.layout.xaxis.range), y = part("yaxis", plot.layout.yaxis.range);
     if (!Object.keys(change).some((key) => key.includes(".range["))) return;
@@ -108,12 +113,15 @@
       lines.push(Number.isNaN(steps) ? "rugged, or nothing predicted" : `predicted horizon: ${digits(steps, 2)} steps`);
     } else if (meta.curve) {
       const { quantity, origin } = meta.curve;
-      const plain = plots.some((plot) => plot.dataset.figure in state.kinds && chosen(plot.dataset.figure) === quantity);
+      const plain = plots.some((plot) => isMemory(plot.dataset.figure) && chosen(plot.dataset.figure) === quantity);
       lines.push(data.networks[meta.network].name);
       if (!plain || origin !== "measured") lines.push(`${data.labels[quantity]}, ${origin}`);
       const error = meta.curve.error ? Number(meta.curve.error[k]) : NaN;
       const spread = error > 0 ? ` ± ${digits(error, 1)}` : "";
       lines.push(`lag ${meta.lags[k]}: ${digits(meta.curve.value[k], 3)}${spread}`);
+    } else if (meta.learning) {
+      lines.push(`${meta.learning.name}, ${meta.learning.kind}`);
+      lines.push(`update ${meta.learning.steps[k]}: ${digits(meta.learning.value[k], 3)}`);
     } else if (meta.rank) {
       lines.push(data.networks[meta.network].name, `number ${meta.rank[k] + 1}: ${digits(meta.values[k], 3)}`);
       if (meta.origin !== "measured") lines.push(meta.origin);
@@ -205,7 +213,10 @@
 
   function csv(id) {
     const rows = state.rows[id], lines = [];
-    if (id === "gain" || id === "information") {
+    if (id === "learning") {
+      lines.push(["seed", "kind", "update", learned()]);
+      for (const { name, kind, steps, value } of rows) steps.forEach((step, k) => lines.push([name, kind, step, value[k]]));
+    } else if (isMemory(id)) {
       lines.push(["network", "quantity", "origin", "lag", "value", "standard_error", "noise_floor"]);
       for (const { network, curve, lags } of rows) {
         lags.forEach((lag, k) => lines.push([network, curve.quantity, curve.origin, lag, curve.value[k],
