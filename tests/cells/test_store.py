@@ -1,6 +1,7 @@
 """Networks in files: what comes back is what was stored, and nothing else comes back."""
 
 import errno
+import hashlib
 import json
 import os
 import resource
@@ -16,7 +17,7 @@ import echoic
 from echoic import cells, init
 from echoic.cells.families import families
 from echoic.cells.store import read_metadata
-from echoic.core.cell import AbstractCell, cast
+from echoic.core.cell import AbstractCell, cast, without_law
 
 KEYS = jax.random.split(jax.random.key(0), 20)
 OPTIONS = {
@@ -83,6 +84,76 @@ def test_networks_with_and_without_readout(tmp_path):
     ):
         again = echoic.load(echoic.save(network, tmp_path / "a.safetensors"))
         assert same(network, again)
+
+
+def deep_models():
+    """Cells of zeros and one: what is compared is that every array comes back in its place."""
+
+    def numbered(key, shape, dtype):
+        numbered.count += 1
+        return jnp.full(shape, numbered.count, dtype)
+
+    numbered.count = 0
+
+    def cell(inputs=2):
+        three = dict.fromkeys(("recurrent", "input", "bias"), numbered)
+        return cells.Elman(inputs, 3, **three, key=KEYS[0])
+
+    readout = cells.Readout(6, 2, weight=numbered, bias=numbered, key=KEYS[0])
+    embedding = cells.Embedding(5, 3, weight=numbered, key=KEYS[0])
+    tied = cells.TiedReadout(5, bias=numbered, key=KEYS[0])
+    inner = cells.Network([cell(), cell(3)])
+    return {
+        "language model": cells.Network(cell(3), tied, embedding=embedding, dropout=0.25),
+        "embedding alone": cells.Network([cell(3), cell(3)], embedding=embedding),
+        "both directions": cells.Bidirectional(
+            [(cell(), cell()), (cell(6), cell(6))], readout, dropout=0.5
+        ),
+        "without readout": cells.Bidirectional([(inner, cell())]),
+        "untied": cells.Untied(lambda key: cell(), 4, key=KEYS[0]),
+        "untied stack": cells.Untied(lambda key: inner, 4, key=KEYS[0]),
+    }
+
+
+@pytest.mark.parametrize("name", deep_models())
+def test_deep_models_come_back(tmp_path, name):
+    model = without_law(deep_models()[name])
+    if name.startswith("untied"):  # so that the steps differ
+        scale = jnp.arange(1.0, 5.0)
+        model = jax.tree.map(
+            lambda a: a * scale.reshape(-1, *[1] * (a.ndim - 1)) if eqx.is_array(a) else a, model
+        )
+    again = echoic.load(echoic.save(model, tmp_path / "a.safetensors"))
+    assert same(model, again)
+    changed = jax.tree.map(lambda a: a + 1 if eqx.is_array(a) else a, model)
+    assert not same(changed, again)
+
+
+def test_files_of_the_first_version_still_load(tmp_path):
+    """Written here by hand, as version 1 wrote them: no word of embedding or dropout."""
+    arrays = {
+        "cells.0.recurrent": np.full((3, 3), 0.5, np.float32),
+        "cells.0.input": np.ones((3, 2), np.float32),
+        "cells.0.bias": np.zeros(3, np.float32),
+        "readout.weight": np.full((1, 3), 2, np.float32),
+        "readout.bias": np.ones(1, np.float32),
+    }
+    static = {"input_size": 2, "hidden_size": 3, "activation": "relu"}
+    cell = {"family": "Elman", "static": static, "law": None}
+    structure = {"family": "Network", "cells": [cell], "readout": True}
+    text = json.dumps({"version": 1, "network": structure, "metadata": {"epoch": 3}})
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        digest.update(f"\n{name} <f4 {arrays[name].shape}\n".encode() + arrays[name].tobytes())
+    path = tmp_path / "a.safetensors"
+    save_file(arrays, path, {"echoic": text, "checksum": digest.hexdigest()})
+
+    network = echoic.load(path)
+    assert (network.embedding, network.dropout) == (None, 0.0)
+    assert read_metadata(path) == {"epoch": 3}
+    end = network.run(jnp.ones((1, 2, 2)), last=True).trajectory
+    assert end.tolist() == [[5.0, 5.0, 5.0]]  # 2, then 0.5 * 3 * 2 + 2
+    assert network.predict(end).tolist() == [[31.0]]
 
 
 def test_trained_weights_lose_their_law(tmp_path):

@@ -119,6 +119,8 @@ def _with_readout(
 def _readout(kind: Any, arrays: Mapping[str, Any]) -> Readout | TiedReadout | None:
     if kind is False:
         return None
+    if kind not in (True, "tied"):
+        raise ValueError(f"unknown readout {kind!r}.")
     bias = arrays["readout.bias"]
     options = {"bias": _as_drawn(bias), "key": jr.key(0), "dtype": bias.dtype}
     if kind == "tied":

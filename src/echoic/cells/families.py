@@ -9,7 +9,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array
 
 from echoic.core.cell import AbstractCell, Law
@@ -31,7 +30,7 @@ def families() -> dict[str, type[AbstractCell]]:
 def rebuild(
     family: str,
     static: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, Any],
     law: Law | None = None,
 ) -> AbstractCell:
     """The cell with these arrays.
@@ -42,8 +41,8 @@ def rebuild(
     **Arguments**
 
     - ``static``: the constructor's arguments that are no arrays, both sizes among them.
-    - ``arrays``: one for each field that holds an array. They keep their dtype, but for float64,
-      which is float32 outside ``jax.enable_x64``.
+    - ``arrays``: NumPy's or JAX's, one for each field that holds an array. They keep their dtype,
+      but for float64, which is float32 outside ``jax.enable_x64``.
 
     **Raises** ``ValueError`` for an unknown family, a wrong argument, a missing, unexpected or
     misshapen array.
@@ -71,7 +70,7 @@ def rebuild(
     )
 
 
-def _canonical(array: np.ndarray) -> Array:
+def _canonical(array: Any) -> Array:
     return jnp.asarray(array, jax.dtypes.canonicalize_dtype(array.dtype))
 
 

@@ -159,7 +159,7 @@ class Network(AbstractCell, AbstractModel):
         xs: Float[Array, "b t m"],
         state: State,
         collect: str,
-        keys: PRNGKeyArray,
+        keys: Array,
     ) -> Rollout:
         """Layer after layer, with numbers left out in between."""
         states = (None,) * len(stack) if state is None else state

@@ -29,9 +29,11 @@ def checked(inputs: Array, input_size: int) -> Array:
     if are_symbols(inputs):
         if inputs.ndim != 2 or 0 in inputs.shape:
             raise ValueError(f"inputs must be {wanted}, got integers of shape {inputs.shape}.")
-        if not is_traced(inputs) and not 0 <= inputs.min() <= inputs.max() < input_size:
+        # By NumPy: while JAX traces, whatever it computes of known arrays is unknown.
+        known = np.zeros(1) if is_traced(inputs) else np.asarray(inputs)
+        if known.min() < 0 or known.max() >= input_size:
             raise ValueError(
-                f"symbols must lie in 0..{input_size - 1}, got {inputs.min()}..{inputs.max()}."
+                f"symbols must lie in 0..{input_size - 1}, got {known.min()}..{known.max()}."
             )
     elif inputs.ndim != 3 or 0 in inputs.shape[:2] or inputs.shape[2] != input_size:
         raise ValueError(f"inputs must be {wanted}, got shape {inputs.shape}.")
@@ -42,9 +44,10 @@ def entered(cell: AbstractCell, inputs: Array) -> tuple[AbstractCell, Float[Arra
     """A cell and numbers that do what ``cell`` does with ``inputs``, symbols or numbers.
 
     A product with one-hot vectors only picks columns. A pointwise cell therefore projects each
-    symbol of the vocabulary once, and its drive is looked up; a training step is then some 15 %
-    shorter with 65 symbols, and 30 % with 1,000. Where the vocabulary is larger than the batch has
-    steps, and for other cells, the vectors are made. An embedding is the way for those.
+    symbol of the vocabulary once, and its drive is looked up: a training step of 128 units over
+    3,200 steps was 15 % shorter with 65 symbols, and half as long with 1,000. Where the vocabulary
+    is larger than the batch has steps, and for other cells, the vectors are made; an embedding
+    serves large vocabularies better.
     """
     if not are_symbols(inputs):
         return cell, inputs
@@ -84,7 +87,7 @@ class _Driven(PointwiseCell):
         self.hidden_size = cell.hidden_size
 
     @property
-    def recurrent(self) -> Float[Array, "r n"]:  # pyright: ignore
+    def recurrent(self) -> Any:  # pyright: ignore - no field: a second leaf would have a gradient
         return self.cell.recurrent
 
     def _drive(self) -> PyTree:
