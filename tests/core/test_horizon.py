@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from echoic.core.horizon import Thresholds, exponent_says, horizon_of, regime_of
+from echoic.core.horizon import Thresholds, exponent_says, horizon_of, is_borderline, regime_of
 
 
 def test_an_exponential_ends_where_its_closed_form_says():
@@ -21,6 +21,33 @@ def test_the_error_bar_shortens_the_horizon():
     value = np.exp(-np.arange(200) / 20)
     error = np.full(200, 0.05)
     assert horizon_of(value, error, 0.05, relative=True).last == math.floor(20 * math.log(1 / 0.15))
+
+
+def test_an_unknown_error_is_not_none():
+    """It neither hides the curve nor passes for certainty."""
+    value = np.exp(-np.arange(200) / 20)
+    unknown = horizon_of(value, np.full(200, np.nan), 0.05, relative=True)
+    assert (unknown.last, unknown.error_known) == (59, False)
+    assert horizon_of(value, None, 0.05, relative=True).error_known
+    assert horizon_of(value, np.zeros(200), 0.05, relative=True).error_known
+    lost = np.where(np.arange(200) < 100, value, np.nan)  # no error is missed where no value is
+    assert horizon_of(lost, 0 * lost, 0.05, relative=True).error_known
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "borderline"),
+    [
+        (0.12, 0.01, True),
+        (0.08, 0.01, True),
+        (0.14, 0.01, False),
+        (0.06, 0.01, False),
+        (0.1, 0.0, True),
+        (0.5, math.nan, True),
+        (math.nan, 0.01, False),
+    ],
+)
+def test_three_errors_around_a_threshold_are_borderline(value, error, borderline):
+    assert is_borderline(value, error, 0.1) is borderline
 
 
 def test_a_relative_threshold_counts_in_units_of_lag_0():

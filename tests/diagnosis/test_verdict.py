@@ -126,6 +126,31 @@ def test_each_case_has_its_sentence(regime, gain, recall, gain_horizon, recall_h
     assert text.startswith(words)
 
 
+def test_a_recall_within_its_noise_of_the_threshold_is_borderline():
+    """On either side: which one it stands on is for the next seed to say."""
+    threshold = dataclasses.replace(HERE, threshold=0.1), dataclasses.replace(GONE, threshold=0.1)
+    for recall, heard in ((0.115, threshold[0]), (0.09, threshold[1])):
+        text = network_verdict(T, "edge", 0.4, recall, HERE, heard, 0.008)
+        assert text.startswith("Carries the gradient, and is borderline for the signal: after 50")
+        assert text.endswith("where 10 % is asked for and the noise is ± 0.8 %.")
+    firm = network_verdict(T, "edge", 0.4, 0.13, HERE, threshold[0], 0.008)
+    assert firm.startswith("Remembers")
+    assert network_verdict(T, "edge", 0.4, 0.3, HERE, threshold[0], np.nan).endswith("not known.")
+
+
+def test_the_overall_verdict_says_borderline():
+    def noisy(network):
+        gain, recall = network.curves
+        level = dataclasses.replace(recall.horizon, threshold=recall.at(T) + 0.01)
+        error = np.full(101, 0.01)
+        recall = dataclasses.replace(recall, standard_error=error, horizon=level)
+        return dataclasses.replace(network, curves=(gain, recall))
+
+    assert "recall 0.29, borderline); fader" in overall_verdict([noisy(KEEPS), FADES], T)
+    text = overall_verdict([noisy(FADES), RUGGED], T)
+    assert "its signal for 11 steps, borderline there; rugged" in text
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [

@@ -126,6 +126,7 @@ def test_single_values(value, error, text):
 
 def test_horizons_in_words():
     assert horizon_text(Horizon(0.05, 31, 32, 0, False)) == "31"
+    assert horizon_text(Horizon(0.05, 31, 32, 0, False, error_known=False)) == "~ 31"
     assert horizon_text(Horizon(0.05, 2000, None, 0, True)) == ">= 2000"
     assert horizon_text(Horizon(0.05, 2000, None, 2000, True, growing=True)) == "grows"
     assert horizon_text(Horizon(0.05, -1, 0, 0, False)) == "none"

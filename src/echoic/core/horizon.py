@@ -14,6 +14,9 @@ FADING, RUGGED = -3.0, 3.0
 # The share of its largest value above which a demand on memory counts.
 DEMAND_SHARE = 0.05
 
+# A value so many standard errors from its threshold may stand on either side of it.
+_BORDERLINE = 3.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Thresholds:
@@ -46,10 +49,16 @@ def horizon_of(
     ``threshold``, which counts in units of the value at lag 0 if ``relative``. A curve that has
     not fallen by its end is censored; with ``grows``, one that ends above e^3 times its start has
     no horizon at all. A curve that is NaN from lag 1 on gives None: nothing is known of it.
+
+    An error that is NaN is not known: there the value counts by itself, and the answer says so in
+    ``error_known``. None stands for curves that are exact.
     """
     if np.isnan(value[1:]).all():
         return None
-    error = np.zeros_like(value) if standard_error is None else np.nan_to_num(standard_error)
+    known, error = True, np.zeros_like(value)
+    if standard_error is not None:
+        known = not np.isnan(standard_error[~np.isnan(value)]).any()
+        error = np.nan_to_num(standard_error)
     level = threshold * (value[0] if relative else 1.0)
     with np.errstate(invalid="ignore"):
         stands = value - 2 * error >= level if level > 0 else np.zeros(len(value), bool)
@@ -57,7 +66,17 @@ def horizon_of(
     crossing = None if stands.all() else int(np.flatnonzero(~stands)[0])
     peak = int(np.nanargmax(value)) if np.isfinite(value).any() else 0
     growing = bool(grows and stands[-1] and value[-1] > math.exp(RUGGED) * value[0])
-    return Horizon(threshold, last, crossing, peak, bool(stands[-1]), growing)
+    return Horizon(threshold, last, crossing, peak, bool(stands[-1]), growing, known)
+
+
+def is_borderline(value: float, standard_error: float, threshold: float) -> bool:
+    """Whether a value may stand on either side of its threshold: within three standard errors.
+
+    Also where the error is not known. A NaN stands on neither side.
+    """
+    if math.isnan(value):
+        return False
+    return not abs(value - threshold) > _BORDERLINE * standard_error
 
 
 def demand_horizon(

@@ -31,6 +31,7 @@ class Horizon:
     - ``censored``: whether the curve has not fallen by the largest lag measured, so that
       ``last`` is a lower bound and is printed as ``>= last``.
     - ``growing``: whether the curve (a gain) grows without a horizon.
+    - ``error_known``: whether its errors are known; where not, ``last`` rests on the values alone.
     """
 
     threshold: float
@@ -39,6 +40,7 @@ class Horizon:
     peak: int
     censored: bool
     growing: bool = False
+    error_known: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +72,15 @@ class Curve:
 
     def at(self, lag: int) -> float:
         """The value at ``lag``; NaN outside the curve."""
+        return self._at(self.value, lag)
+
+    def error_at(self, lag: int) -> float:
+        """The standard error at ``lag``; NaN where none is known."""
+        return self._at(self.standard_error, lag)
+
+    def _at(self, values: np.ndarray | None, lag: int) -> float:
         found = np.flatnonzero(self.lags == lag)
-        return float(self.value[found[0]]) if len(found) else float("nan")
+        return float(values[found[0]]) if values is not None and len(found) else float("nan")
 
 
 @dataclasses.dataclass(frozen=True)

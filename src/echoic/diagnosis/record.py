@@ -85,6 +85,7 @@ def network_record(
             recall.at(horizon) if recall is not None else math.nan,
             gradient.horizon,
             recall.horizon if recall is not None else None,
+            recall.error_at(horizon) if recall is not None else math.nan,
         ),
         warnings=_warnings(cell, plan, spectrum, fisher, recall),
         seconds=seconds,

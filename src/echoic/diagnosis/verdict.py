@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from echoic.core.horizon import is_borderline
 from echoic.core.records import Curve, Horizon, NetworkRecord, Regime
 
 
@@ -28,11 +29,12 @@ def network_verdict(
     recall: float,
     gain_horizon: Horizon | None,
     recall_horizon: Horizon | None,
+    recall_error: float = 0.0,
 ) -> str:
     """One sentence on one network.
 
     ``gain`` is the gradient reach at the wanted lag relative to lag 0, ``recall`` the linear
-    recall there, NaN with no horizon if it was not measured.
+    recall there with its error, NaN with no horizon if it was not measured.
     """
     if regime is None or gain_horizon is None:
         return f"No verdict: its dynamics left the finite numbers within {horizon} steps."
@@ -51,6 +53,12 @@ def network_verdict(
         f"after {horizon} steps {share(gain)} of the gradient and {share(recall)} of the signal"
         f" {'are' if gain >= 0.005 or recall >= 0.005 else 'is'} left"
     )
+    if carried and is_borderline(recall, recall_error, recall_horizon.threshold):
+        asked, noise = share(recall_horizon.threshold), _noise(recall_error)
+        return (
+            f"Carries the gradient, and is borderline for the signal: {left}, where {asked} is"
+            f" asked for and the noise is {noise}."
+        )
     if carried and heard:
         return f"Remembers: {left}."
     if carried:
@@ -60,6 +68,10 @@ def network_verdict(
     if regime == "edge":
         return f"Borderline: {left}, which cannot be told from fading."
     return f"Fades: {left}."
+
+
+def _noise(error: float) -> str:
+    return "not known" if math.isnan(error) else f"± {max(100 * error, 0.1):.1f} %"
 
 
 def reached(network: NetworkRecord, horizon: int) -> tuple[int, int]:
@@ -99,6 +111,7 @@ def overall_verdict(networks: Sequence[NetworkRecord], horizon: int) -> str:
         gain, recall = best.curve("gradient_reach"), _recall(best)
         numbers = f"gain {gain.at(horizon):.2f}" if gain else ""
         numbers += f", recall {recall.at(horizon):.2f}" if recall else ", recall unknown"
+        numbers += ", borderline" if borderline(best, horizon) else ""
         first = f"{_at_the_start(best)} reaches {horizon} ({numbers})"
     else:
         kept = _what_it_keeps(best, horizon)
@@ -125,7 +138,17 @@ def _how_it_ends(network: NetworkRecord, horizon: int) -> str:
 def _what_it_keeps(network: NetworkRecord, horizon: int) -> str:
     far, heard = reached(network, horizon)
     signal = f" and its signal for {_steps(heard)}" if _recall(network) else ""
+    signal += ", borderline there" if borderline(network, horizon) else ""
     return f"keeps its gradient for {_steps(far)}{signal}"
+
+
+def borderline(network: NetworkRecord, horizon: int) -> bool:
+    """Whether noise decides on which side of its threshold the recall at the horizon stands."""
+    recall = _recall(network)
+    if recall is None or recall.horizon is None:
+        return False
+    error = 0.0 if recall.standard_error is None else recall.error_at(horizon)
+    return is_borderline(recall.at(horizon), error, recall.horizon.threshold)
 
 
 def _recall(network: NetworkRecord) -> Curve | None:

@@ -8,7 +8,6 @@ from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
 from echoic.reports.style import (
     MARKS,
     UNKNOWN,
-    error_at,
     horizon_text,
     printable,
     significant,
@@ -100,7 +99,8 @@ def _horizons(record: ReportRecord) -> list[Column]:
         definition = (
             f"The last lag at which the {QUANTITIES[quantity].label}, less two standard errors,"
             f" stands at or above {level} ({whose}). “>=”: it has not fallen by the largest lag"
-            " measured. “grows”: it has no horizon, it is rugged."
+            " measured. “~”: its error is not known, the series is too short. “grows”: it has no"
+            " horizon, it is rugged."
             f" {QUANTITIES[quantity].definition}"
         )
         found.append(
@@ -133,8 +133,10 @@ def _values(record: ReportRecord) -> list[Column]:
     ) -> Callable[[NetworkRecord], Cell]:
         def cell(network: NetworkRecord) -> Cell:
             curve = network.curve(quantity)
-            number = math.nan if curve is None else curve.at(record.horizon)
-            return Cell(text(number, error_at(curve, record.horizon)), sort=number)
+            if curve is None:
+                return Cell(text(math.nan, math.nan), sort=math.nan)
+            number = curve.at(record.horizon)
+            return Cell(text(number, curve.error_at(record.horizon)), sort=number)
 
         return cell
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from echoic.core.records import Curve, Horizon, Regime, ReportRecord
+from echoic.core.records import Horizon, Regime, ReportRecord
 
 # Okabe and Ito (2008): eight colours that stay apart for colour-blind readers. The order is ours:
 # the strongest contrast to white first, and to black for the dark page.
@@ -113,14 +113,19 @@ def _last_words(text: str, most: int) -> str:
 
 
 def horizon_text(horizon: Horizon | None) -> str:
-    """A horizon in words: ``31``, ``>= 2000`` where it has not fallen, ``grows``, ``none``."""
+    """A horizon in words: ``31``, ``>= 2000`` where it has not fallen, ``grows``, ``none``.
+
+    ``~ 31`` where the errors of its curve are not known.
+    """
     if horizon is None:
         return UNKNOWN
     if horizon.growing:
         return "grows"
     if horizon.censored:
         return f">= {horizon.last}"
-    return "none" if horizon.last < 0 else str(horizon.last)
+    if horizon.last < 0:
+        return "none"
+    return str(horizon.last) if horizon.error_known else f"~ {horizon.last}"
 
 
 def with_error(value: float, error: float, most: int = 3) -> tuple[str, str]:
@@ -185,14 +190,6 @@ def _decimals(error: float) -> int:
     exponent = math.floor(math.log10(error))
     leading = round(error / 10.0**exponent, 6)
     return -exponent + (1 if leading < 1.95 else 0)
-
-
-def error_at(curve: Curve | None, lag: int) -> float:
-    """The standard error of a curve at a lag; NaN where none is known."""
-    if curve is None or curve.standard_error is None:
-        return math.nan
-    found = (curve.lags == lag).nonzero()[0]
-    return float(curve.standard_error[found[0]]) if len(found) else math.nan
 
 
 def aligned(texts: list[str], pad: str = " ", point: str | None = None) -> list[str]:
