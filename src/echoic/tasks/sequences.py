@@ -36,7 +36,10 @@ def checked(inputs: Any, targets: Any, weights: Any = None, *, what: str = "the 
     **Raises** ValueError for wrong shapes, inputs and targets of unequal number or length, numbers
     that are not finite, and symbols or classes below 0.
     """
-    inputs, targets = _numeric(f"inputs of {what}", inputs), _numeric(f"targets of {what}", targets)
+    inputs, targets = (
+        numeric(f"the input of {what}", inputs),
+        numeric(f"the target of {what}", targets),
+    )
     if inputs.ndim != (2 if inputs.dtype.kind == "i" else 3) or 0 in inputs.shape:
         raise ValueError(
             f"inputs of {what} must be numbers (b, t, m), or symbols (b, t) as integers, got"
@@ -62,7 +65,7 @@ def checked(inputs: Any, targets: Any, weights: Any = None, *, what: str = "the 
             " t, 1) for one number a step."
         )
     if weights is not None:
-        weights = _numeric(f"weights of {what}", weights).astype(np.float32)
+        weights = numeric(f"the weight of {what}", weights).astype(np.float32)
         if weights.shape != (batch, length) or last:
             raise ValueError(
                 f"weights of {what} go with targets at every step, and have shape"
@@ -78,22 +81,27 @@ def asked_last(targets: np.ndarray) -> bool:
     return targets.ndim == (1 if targets.dtype.kind in "iub" else 2)
 
 
-def _numeric(what: str, values: Any) -> np.ndarray:
-    """Float32 or int32, or an error that names the first number that is none."""
+def numeric(what: str, values: Any) -> np.ndarray:
+    """Float32, or int32 from 0 on."""
     array = np.asarray(values)
     if array.dtype.kind in "iub":
         if array.size and array.min() < 0:
-            raise ValueError(f"{what} are integers below 0: {array.min()}.")
+            raise ValueError(f"{what} holds integers below 0: {array.min()}.")
         return array.astype(np.int32)
     if array.dtype.kind != "f":
         raise ValueError(f"{what} must be real numbers, got dtype {array.dtype}.")
+    refuse_not_finite(what, array)
+    return array.astype(np.float32)
+
+
+def refuse_not_finite(what: str, array: np.ndarray) -> None:
+    """An error that names the first number that is none."""
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         raise ValueError(
-            f"{what} hold {len(bad)} numbers that are NaN or infinite, the first at"
+            f"{what} holds {len(bad)} numbers that are NaN or infinite, the first at"
             f" {tuple(map(int, bad[0]))}."
         )
-    return array.astype(np.float32)
 
 
 def num_symbols(*parts: np.ndarray | Array) -> int:

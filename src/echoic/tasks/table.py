@@ -8,12 +8,15 @@ from echoic.core.checks import one_of
 from echoic.core.task import AbstractTask
 from echoic.tasks.adding import Adding
 from echoic.tasks.copying import Copy
+from echoic.tasks.forecasting import Forecasting
 from echoic.tasks.noise import DigitThenNoise
 from echoic.tasks.order import TemporalOrder
 from echoic.tasks.phase import Phase
 from echoic.tasks.pixels import Pixels
 from echoic.tasks.recall import DelayedRecall, NBack
+from echoic.tasks.series import SystemIdentification
 from echoic.tasks.sine import Sine, SineGrid
+from echoic.tasks.speech import SpokenDigits
 from echoic.tasks.text import Text
 
 TASKS: dict[str, Callable[..., AbstractTask]] = {
@@ -27,7 +30,10 @@ TASKS: dict[str, Callable[..., AbstractTask]] = {
     "phase": Phase,
     "digit_then_noise": DigitThenNoise,
     "pixels": Pixels,
+    "spoken_digits": SpokenDigits,
     "text": Text,
+    "system_identification": SystemIdentification,
+    "forecasting": Forecasting,
 }
 
 
