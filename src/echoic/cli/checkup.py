@@ -10,12 +10,12 @@ from cyclopts import Parameter, Token
 from echoic.cli.session import Session
 
 
-def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+def whole(kind: Any, tokens: Sequence[Token]) -> int:
     """A whole number; the parser of options would round 2.5 to 2 without a word."""
     return int(tokens[0].value)
 
 
-Whole = Annotated[int, Parameter(converter=_whole)]
+Whole = Annotated[int, Parameter(converter=whole)]
 Names = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -32,7 +32,7 @@ def command(
     equal: str = "units",
     column: str | None = None,
     scale: Annotated[bool, Parameter(negative="--no-scale")] = True,
-    max_lag: Annotated[int | None, Parameter(converter=_whole)] = None,
+    max_lag: Annotated[int | None, Parameter(converter=whole)] = None,
     seed: Whole = 0,
     thorough: Flag = False,
     advice: Annotated[bool, Parameter(negative="--no-advice")] = True,
@@ -134,7 +134,7 @@ def command(
             "max_lag": max_lag,
             "thorough": thorough,
             "command": session.command_line,
-            "progress": diagnosis.Progress(session.stage, session.done),
+            "progress": diagnosis.Progress(session.stage, session.done, session.begins),
             "known": session.known() if resume else None,
         }
         try:
@@ -145,7 +145,6 @@ def command(
             else:
                 with session.notes():
                     network = load(model, nonlinearity=nonlinearity, prefix=prefix)
-                session.begins(1)
                 name = pathlib.Path(model).stem
                 report = checkup(network, series, name=name, advise=advice, **options)
         except KeyboardInterrupt:

@@ -11,7 +11,8 @@ import cyclopts
 from rich.console import Console
 
 from echoic import __version__
-from echoic.cli import checkup, data, design
+from echoic.cli import checkup, data, design, train
+from echoic.cli.settings import settings_of
 
 app = cyclopts.App(
     name="echoic",
@@ -20,6 +21,7 @@ app = cyclopts.App(
 )
 app.command(checkup.command, name="checkup")
 app.command(design.command, name="design")
+app.command(train.command, name="train")
 app.command(data.app)
 
 
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the return value is the exit code."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
+        app["train"].config = settings_of(sys.argv[1:] if arguments is None else arguments)
         result = app(
             arguments, exit_on_error=False, print_error=False, result_action="return_value"
         )

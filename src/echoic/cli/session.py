@@ -36,7 +36,7 @@ class Session:
         self._so_far: Report | None = None
         self._total = 0
         self._saved = time.monotonic()
-        self.folder = _writable(folder)
+        self.folder = writable(folder)
         self.quiet = quiet
         self.command_line = shlex.join(["echoic", *sys.argv[1:]])
         self.out = Console(highlight=False)
@@ -61,7 +61,7 @@ class Session:
 
     def says(self, what: str) -> None:
         """What is being done at the moment."""
-        self._bar.update(self._task, description=_printable(what))
+        self._bar.update(self._task, description=printable(what))
 
     def begins(self, total: int) -> None:
         """How many networks there are to examine."""
@@ -80,7 +80,7 @@ class Session:
             self._keep()
         if not self.quiet:
             self._bar.stop()
-            sentence = _printable(f"{record.name}: {record.verdict}")
+            sentence = printable(f"{record.name}: {record.verdict}")
             # On a terminal between words; in a file one line a network.
             self.out.print(sentence, markup=False, soft_wrap=not self.out.is_terminal)
             self._bar.start()
@@ -92,7 +92,7 @@ class Session:
             warnings.simplefilter("always")
             yield
         for warning in caught:
-            self.errors.print(_printable(f"echoic: {warning.message}"), markup=False)
+            self.errors.print(printable(f"echoic: {warning.message}"), markup=False)
 
     def known(self) -> "dict[str, NetworkRecord]":
         """The networks that a stopped run with the same request has examined already."""
@@ -114,7 +114,7 @@ class Session:
     def notices(self, sentence: str) -> None:
         """A last line on standard output, kept from machines."""
         if not self.quiet:
-            self.out.print(_printable(sentence), markup=False, soft_wrap=True)
+            self.out.print(printable(sentence), markup=False, soft_wrap=True)
 
     def finished(self, report: "Report", more: Mapping[str, bytes] | None = None) -> int:
         """Write the reports, and ``more`` files by name, and show the table. The exit code."""
@@ -170,14 +170,14 @@ class Session:
         return self.folder / f"{self.name}.partial.json"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names of files and columns are the world's: nothing in them may steer the terminal."""
-    from echoic.reports.style import printable  # needs NumPy, which --help must not wait for
+    from echoic.reports import style  # needs NumPy, which --help must not wait for
 
-    return printable(text)
+    return style.printable(text)
 
 
-def _writable(folder: pathlib.Path) -> pathlib.Path:
+def writable(folder: pathlib.Path) -> pathlib.Path:
     """The output folder, refused before any work is done if it is no use; made when written."""
     there = folder.absolute()
     while not there.exists():
