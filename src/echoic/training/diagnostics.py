@@ -13,7 +13,7 @@ from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.loss import TargetLoss
 from echoic.core.model import AbstractModel
-from echoic.core.task import Batch, Loss
+from echoic.core.task import Batch
 from echoic.measure.costs.hessian import hessian_eigenvalues
 from echoic.measure.gain.reach import gradient_reach
 from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
@@ -57,7 +57,7 @@ class Diagnostics:
 def diagnose(
     model: AbstractModel,
     batch: Batch,
-    loss: Loss | TargetLoss,
+    loss: str | TargetLoss,
     wanted: Diagnostics,
     *,
     key: PRNGKeyArray,

@@ -36,8 +36,6 @@ from echoic.training.loop import (
 from echoic.training.members import part, stack
 from echoic.training.stream import AbstractSource
 
-Together = Literal["auto", "threads", "stacked"]
-
 # A call should be short enough to be interrupted and watched, and long enough for its overhead (a
 # fraction of a millisecond) not to matter.
 _SECONDS_A_CALL = 0.25

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from echoic.core.task import AbstractDataTask, AbstractStreamTask, Batch
@@ -26,11 +27,13 @@ class HeldBack(eqx.Module):
         total = data.inputs.shape[0]
         num_batches = -(-total // size)
         size = -(-total // num_batches)
-        rows = jnp.arange(num_batches * size)
-        cut = jtu.tree_map(
-            lambda a: jnp.asarray(a)[rows % total].reshape(-1, size, *a.shape[1:]), data
-        )
-        return HeldBack(cut, (rows < total).reshape(-1, size))
+        rows = np.arange(num_batches * size)
+
+        def cut(array: Array) -> Array:
+            filled = array if len(rows) == total else array[rows % total]
+            return filled.reshape(-1, size, *array.shape[1:])
+
+        return HeldBack(jtu.tree_map(cut, data), jnp.asarray((rows < total).reshape(-1, size)))
 
 
 class HeldBackStream(eqx.Module):

@@ -16,7 +16,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 from echoic.core.cell import State
 from echoic.core.loss import TargetLoss
 from echoic.core.model import AbstractModel
-from echoic.core.task import Loss
 from echoic.training.held_back import HeldBack, HeldBackStream
 from echoic.training.objective import Metrics, Totals, metrics, totals
 from echoic.training.optimiser import (
@@ -74,7 +73,7 @@ class Recipe(eqx.Module):
     """What all members share, and what a program is compiled for."""
 
     static: PyTree
-    loss: Loss | TargetLoss = eqx.field(static=True)
+    loss: str | TargetLoss = eqx.field(static=True)
     rule: Rule
 
     def model(self, weights: PyTree, constants: Constants) -> AbstractModel:

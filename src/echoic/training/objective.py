@@ -12,7 +12,7 @@ from echoic.core.blocks import cut, scan
 from echoic.core.cell import State
 from echoic.core.loss import TargetLoss, at_last_step, target_loss
 from echoic.core.model import AbstractModel
-from echoic.core.task import Batch, Loss
+from echoic.core.task import Batch
 
 # What the predictions of all steps may take at once, with what is computed from them. Above it they
 # are made block by block, and a second time in the backward pass.
@@ -35,7 +35,7 @@ class Metrics(NamedTuple):
 
 
 def loss(
-    model: AbstractModel, batch: Batch, kind: Loss | TargetLoss, *, key: PRNGKeyArray | None = None
+    model: AbstractModel, batch: Batch, kind: str | TargetLoss, *, key: PRNGKeyArray | None = None
 ) -> Float[Array, ""]:
     """The mean loss of a batch.
 
@@ -74,7 +74,7 @@ def metrics(sums: Totals) -> Metrics:
 def totals(
     model: AbstractModel,
     batch: Batch,
-    kind: Loss | TargetLoss,
+    kind: str | TargetLoss,
     *,
     state: State = None,
     key: PRNGKeyArray | None = None,
@@ -121,7 +121,7 @@ def _compare(
     predictions: Float[Array, "*steps p"],
     targets: Array,
     weights: Array | None,
-    kind: Loss | TargetLoss,
+    kind: str | TargetLoss,
 ) -> Totals:
     loss = target_loss(kind)(predictions, targets)
     if jnp.issubdtype(targets.dtype, jnp.integer):

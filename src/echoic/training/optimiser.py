@@ -1,7 +1,7 @@
 """How gradients become steps: named optimisers as plain records, or the user's own of optax."""
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,6 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from echoic.core.checks import at_least, one_of
-
-Name = Literal["adam", "rmsprop", "sgd"]
-Schedule = Literal["constant", "cosine", "step"]
 
 NAMES = ("adam", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
@@ -52,15 +49,15 @@ class Optimiser:
     0.9
     """
 
-    name: Name = "adam"
-    learning_rate: float = 1e-3
-    clip: float | None = None
-    schedule: Schedule = "constant"
+    name: str = "adam"
+    learning_rate: float | int = 1e-3
+    clip: float | int | None = None
+    schedule: str = "constant"
     warmup: int = 0
     decay_every: int | None = None
-    decay_factor: float = 0.1
-    weight_decay: float = 0.0
-    momentum: float = 0.0
+    decay_factor: float | int = 0.1
+    weight_decay: float | int = 0.0
+    momentum: float | int = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
     rho: float = 0.9
@@ -124,7 +121,7 @@ def as_rules(optimiser: Any, num_members: int) -> list[Rule]:
 def _as_rule(optimiser: Any) -> Rule:
     """A record, the name of one with its defaults, or an optax transformation, as it is."""
     if isinstance(optimiser, str):
-        return Optimiser(one_of("optimiser", optimiser, NAMES))  # pyright: ignore
+        return Optimiser(one_of("optimiser", optimiser, NAMES))
     if isinstance(optimiser, Optimiser | optax.GradientTransformation):
         return optimiser
     raise ValueError(
@@ -169,12 +166,14 @@ def descend(
     step: Any,
 ) -> tuple[PyTree, PyTree]:
     """The weights and the optimiser's state after step 0, 1, ... of the run."""
-    if not isinstance(rule, Optimiser):
-        updates, state = rule.update(gradient, state, weights)
-        return optax.apply_updates(weights, updates), state
-    if values.clip is not None:
+    ours = isinstance(rule, Optimiser)
+    if ours and values.clip is not None:
         gradient = clip_by_global_norm(gradient, values.clip)
-    direction, state = _transformation(rule).update(gradient, state, weights)
+    # Optax multiplies floats with counters: strict promotion is not for it.
+    with jax.numpy_dtype_promotion("standard"):
+        direction, state = _transformation(rule).update(gradient, state, weights)
+    if not ours:
+        return optax.apply_updates(weights, direction), state
     rate = values.learning_rate * progress(rule, step, values.steps, values.learning_rate.dtype)
 
     def move(weight, direction):

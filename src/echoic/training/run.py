@@ -16,11 +16,11 @@ from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.loss import TargetLoss, target_loss
 from echoic.core.model import AbstractModel
-from echoic.core.task import AbstractStreamTask, Batch, Loss
+from echoic.core.task import AbstractStreamTask, Batch
 from echoic.training import config as config_
 from echoic.training.checkpoint import checkpoints_in
 from echoic.training.diagnostics import Diagnostics
-from echoic.training.ensemble import Engine, Together, make_groups, mode_of
+from echoic.training.ensemble import Engine, make_groups, mode_of
 from echoic.training.events import Finished, Observer, Started
 from echoic.training.held_back import judges_of, parts_of
 from echoic.training.history import History
@@ -82,9 +82,9 @@ def train(
     validation_size: int = 256,
     patience: int | None = None,
     target_loss: float | None = None,
-    loss: Loss | TargetLoss | None = None,
+    loss: str | TargetLoss | None = None,
     diagnostics: Diagnostics | None = None,
-    together: Together = "auto",
+    together: str = "auto",
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 60.0,

@@ -56,7 +56,7 @@ class AbstractSource(eqx.Module):
     def batch(self, feed: PyTree, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
         """The batch of a step, of a feed that begins at ``start``."""
 
-    def restarts(self, step: Any) -> bool | Bool[Array, ""]:
+    def restarts(self, step: Any) -> Any:
         """Whether the network's state is reset before this step."""
         return True
 
@@ -137,7 +137,7 @@ class Segments(AbstractSource):
         """The next segment of every row."""
         return as_batch(self.task.segment(step % self.num_segments, self.size))
 
-    def restarts(self, step: Any) -> Bool[Array, ""]:
+    def restarts(self, step: Int[Array, "*k"]) -> Bool[Array, "*k"]:
         """At the start of each epoch."""
         return step % self.num_segments == 0
 

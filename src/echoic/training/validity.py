@@ -7,7 +7,7 @@ import numpy as np
 
 from echoic.core.loss import TargetLoss, at_last_step
 from echoic.core.model import AbstractModel
-from echoic.core.task import Batch, Loss
+from echoic.core.task import Batch
 
 
 def refuse_other_sizes(model: AbstractModel, task: Any) -> None:
@@ -25,7 +25,7 @@ def refuse_other_sizes(model: AbstractModel, task: Any) -> None:
         )
 
 
-def refuse_bad_batch(name: str, batch: Batch, task: Any, loss: Loss | TargetLoss) -> None:
+def refuse_bad_batch(name: str, batch: Batch, task: Any, loss: str | TargetLoss) -> None:
     """Shapes, lengths, ranges and finiteness of sequences; ``name`` says whose they are."""
     inputs, targets, weights = batch
     symbols = jnp.issubdtype(inputs.dtype, jnp.integer)
