@@ -56,7 +56,7 @@ def test_draws_from_the_grid(sampled):
     task = SineGrid(20, num_frequencies=4)
     batch = sampled(task, 4)
     assert set(batch.inputs[:, 0, 0]) <= set(np.asarray(task.train.inputs[:, 0, 0]))
-    with pytest.raises(ValueError, match="batch must lie in 1..4, got 5"):
+    with pytest.raises(ValueError, match=r"batch must lie in 1\.\.4, got 5"):
         sampled(task, 5)
 
 

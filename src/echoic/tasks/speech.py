@@ -77,7 +77,7 @@ class SpokenDigits(AbstractDataTask):
         one_of("scale", scale, ("set", "recording"))
         self.decimation = at_least("decimation", decimation, 1)
         recordings, labels, takes = _recordings(data, data_dir)
-        sounds = [_decimated(sound, decimation) for sound in recordings]
+        sounds = _decimated(recordings, decimation)
         longest = max(map(len, sounds))
         length = longest if length is None else at_least("length", length, 1)
         self.num_shortened = sum(len(sound) > length for sound in sounds)
@@ -89,8 +89,8 @@ class SpokenDigits(AbstractDataTask):
                 "takes 0-4 are the test, 5-9 the validation set, and more to train on."
             )
         if scale == "set":
-            heard = np.concatenate([sounds[row] for row in rows[0]])
-            sounds = [sound / _loudness(heard) for sound in sounds]
+            loudness = _loudness(np.concatenate([sounds[row] for row in rows[0]]))
+            sounds = [sound / loudness for sound in sounds]
         else:
             sounds = [sound / _loudness(sound) for sound in sounds]
         length = min(length, longest)
@@ -149,13 +149,22 @@ def _recordings(data: Any, data_dir: Any) -> tuple[list[np.ndarray], np.ndarray,
     return recordings, labels, takes
 
 
-def _decimated(sound: np.ndarray, factor: int) -> np.ndarray:
+def _decimated(sounds: list[np.ndarray], factor: int) -> list[np.ndarray]:
+    """Every ``factor``-th sample of each sound, after a low-pass filter without delay."""
+    if factor == 1:
+        return sounds
     # scipy.signal takes a third of a second to import: only this task needs it.
     from scipy.signal import decimate
 
-    if factor == 1:
-        return sound
-    return decimate(sound, factor, ftype="fir", zero_phase=True).astype(np.float32)
+    # All in one line, ten times faster than one by one: the filter reaches 10 factors to each side,
+    # so that behind so many zeros no sound hears another.
+    slots = [-(-len(sound) // factor) + 20 for sound in sounds]
+    starts = np.cumsum([0, *slots])
+    line = np.zeros(starts[-1] * factor, np.float32)
+    for start, sound in zip(starts[:-1], sounds, strict=True):
+        line[start * factor : start * factor + len(sound)] = sound
+    thin = decimate(line, factor, ftype="fir", zero_phase=True)
+    return [thin[start : start + slot - 20] for start, slot in zip(starts[:-1], slots, strict=True)]
 
 
 def _loudness(sound: np.ndarray) -> float:
