@@ -80,19 +80,24 @@ def is_borderline(value: float, standard_error: float, threshold: float) -> bool
 
 
 def demand_horizon(
-    lags: np.ndarray, value: np.ndarray, standard_error: np.ndarray, share: float = DEMAND_SHARE
+    lags: np.ndarray,
+    value: np.ndarray,
+    standard_error: np.ndarray,
+    loss: float = 0.0,
+    share: float = DEMAND_SHARE,
 ) -> Horizon | None:
     """How far back a loss looks, from its rise when the input at each lag is replaced.
 
     **Definition.** The last of the ``lags`` at which ``value - 2 standard_error`` stands at or
-    above ``share`` of the largest value; none where no value stands out of its error. Unlike a
-    memory, a demand may begin late: a task that asks for step 10 alone has its horizon there.
+    above ``share`` of the largest value, or of the ``loss`` itself where that is larger: a network
+    that has learned nothing answers to its input, too, by a little. Unlike a memory, a demand may
+    begin late: a task that asks for step 10 alone has its horizon there.
     """
     if np.isnan(value).any():
         return None
     peak = int(np.argmax(value))
     lower = value - 2 * np.nan_to_num(standard_error, nan=np.inf)
-    stands = (lower >= share * value[peak]) & (lower > 0)
+    stands = (lower >= share * max(float(value[peak]), loss)) & (lower > 0)
     last = int(lags[np.flatnonzero(stands)[-1]]) if stands.any() else -1
     crossing = None if stands.all() else int(lags[np.flatnonzero(~stands)[0]])
     return Horizon(share, last, crossing, int(lags[peak]), bool(stands[-1]))

@@ -11,7 +11,6 @@ from echoic.core.horizon import demand_horizon
 from echoic.core.task import Batch
 from echoic.measure.demand import ablation
 from echoic.measure.demand.ablation import context_ablation
-from echoic.measure.demand.asked import asked
 
 BACK, SYMBOLS, ROWS, LENGTH, LAGS = 3, 5, 40, 12, 6
 CERTAIN = 20.0
@@ -49,7 +48,7 @@ def n_back():
 def perfect():
     with jax.enable_x64(True):
         network, batch = delay_line(SYMBOLS, CERTAIN), n_back()
-        options = {"lags": LAGS, "times": 2, "key": KEY}
+        options = {"lags": LAGS, "key": KEY}
         return {
             mode: context_ablation(network, batch, "cross_entropy", mode=mode, **options)
             for mode in ("one", "from")
@@ -64,14 +63,15 @@ def test_a_perfect_memory_of_one_lag_misses_that_lag_alone(perfect):
     # Another sample has the same symbol once in so many cases; a wrong one costs the whole gain.
     expected = CERTAIN * (1 - 1 / SYMBOLS)
     assert abs(rise[BACK] - expected) < 4 * error[BACK]
-    chance = np.sqrt((1 - 1 / SYMBOLS) / SYMBOLS / (2 * ROWS)) * CERTAIN
+    # All six targets of a sequence meet the same few others.
+    chance = np.sqrt((1 - 1 / SYMBOLS) / SYMBOLS / ROWS / (LENGTH - LAGS)) * CERTAIN
     assert error[BACK] == pytest.approx(chance, rel=0.4)
     assert float(perfect["one"].details["loss"]) < 1e-7
 
 
 def test_all_context_from_a_lag_on(perfect):
     rise = np.asarray(perfect["from"].value)
-    assert np.all(rise[: BACK + 1] == rise[BACK])
+    assert np.allclose(rise[: BACK + 1], CERTAIN * (1 - 1 / SYMBOLS), rtol=0.1)
     assert rise[BACK] == float(perfect["one"].value[BACK])
     assert np.all(rise[BACK + 1 :] == 0)
     assert int(perfect["from"].details["horizon"]) == BACK
@@ -81,10 +81,10 @@ def test_a_solver_is_as_good_as_a_network(perfect, x64):
     def solve(symbols):
         return CERTAIN * jax.nn.one_hot(jnp.roll(symbols, BACK, axis=1), SYMBOLS)
 
-    found = context_ablation(solve, n_back(), "cross_entropy", lags=LAGS, times=2, key=KEY)
+    found = context_ablation(solve, n_back(), "cross_entropy", lags=LAGS, key=KEY)
     assert np.allclose(found.value, perfect["one"].value, rtol=1e-10)
     wanted = [0, BACK, LAGS]
-    few = context_ablation(solve, n_back(), "cross_entropy", lags=wanted, times=2, key=KEY)
+    few = context_ablation(solve, n_back(), "cross_entropy", lags=wanted, key=KEY)
     assert few.details["lag"].tolist() == wanted
     assert np.array_equal(few.value, found.value[jnp.asarray(wanted)])
 
@@ -97,7 +97,7 @@ def test_numbers_and_squared_error(x64):
     found = context_ablation(network, batch, "mean_squared_error", lags=LAGS, key=KEY)
     rise, error = np.asarray(found.value), np.asarray(found.standard_error)
     assert np.flatnonzero(np.abs(rise) > 1e-12).tolist() == [BACK]
-    # The difference of two draws of variance 4 has the variance 8.
+    # The difference of two draws of variance 4 has the mean square 8.
     assert abs(rise[BACK] - 8) < 4 * error[BACK]
     last = Batch(inputs, batch.targets[:, -1])
     at_end = context_ablation(network, last, "mean_squared_error", lags=LAGS, key=KEY)
@@ -121,29 +121,89 @@ def numbers(rows=6):
     return Batch(inputs, jnp.asarray(rng.integers(0, 4, (rows, LENGTH)), jnp.int32))
 
 
+def around(ring, turn):
+    """Another sample, by hand: so many rows further down."""
+    return np.roll(np.arange(len(ring)), -1 - turn)
+
+
 @pytest.mark.parametrize("mode", ["one", "from"])
-def test_against_one_sequence_at_a_time(x64, mode):
-    network, batch, times = lstm(), numbers(), 2
+def test_against_one_replacement_at_a_time(x64, mode, monkeypatch):
+    monkeypatch.setattr(ablation, "_others", around)
+    rows, lags = 16, [0, 1, 5]
+    network, batch = lstm(), numbers(rows)
+    weights = np.zeros((rows, LENGTH))
+    weights[:, 9:] = np.random.default_rng(5).integers(0, 3, (rows, 3))
+    places = [4, 5, 6, 8, 9, 10, 11]  # what lies the lags before the three targets
     found = context_ablation(
-        network, batch, "cross_entropy", lags=[0, 2, 5], mode=mode, times=times, key=KEY
-    )
-    chosen = np.asarray(asked(batch, earliest=5, times=times, key=KEY).times)
-    others = np.asarray(ablation._others(jr.fold_in(KEY, 1), 6, times))
+        network, batch._replace(weights=jnp.asarray(weights)), "cross_entropy", lags=lags,
+        mode=mode, key=KEY,
+    )  # fmt: skip
+    assert found.settings["positions"] == len(places)
 
-    def loss(xs, row, time):
-        logits = network.predict(network.run(jnp.asarray(xs)[None]).trajectory)[0, time]
-        return float(jax.nn.logsumexp(logits) - logits[batch.targets[row, time]])
+    def losses(xs):
+        logits = network.predict(network.run(jnp.asarray(xs)).trajectory)
+        chances = np.asarray(jax.nn.log_softmax(logits))
+        return -np.take_along_axis(chances, np.asarray(batch.targets)[..., None], 2)[..., 0]
 
-    rises = np.zeros((3, 6, times))
-    for i, lag in enumerate([0, 2, 5]):
-        for (row, j), time in np.ndenumerate(chosen):
-            xs, place = np.array(batch.inputs[row]), time - lag
-            where = slice(0, place + 1) if mode == "from" else place
-            xs[where] = np.asarray(batch.inputs[others[row, j]])[where]
-            rises[i, row, j] = loss(xs, row, time) - loss(batch.inputs[row], row, time)
-    rows = rises.mean(2)
-    assert np.allclose(found.value, rows.mean(1), rtol=1e-10)
-    assert np.allclose(found.standard_error, rows.std(1, ddof=1) / np.sqrt(6), rtol=1e-10)
+    xs, intact = np.asarray(batch.inputs), losses(batch.inputs)
+    loss = (weights * intact).sum() / weights.sum()
+    assert float(found.details["loss"]) == pytest.approx(loss, rel=1e-10)
+    for i, lag in enumerate(lags):
+        asked, taken, rise, weight = [], [], [], []
+        for turn, place in enumerate(places):
+            changed, where = xs.copy(), slice(0 if mode == "from" else place, place + 1)
+            others = around(np.arange(rows), turn)
+            changed[:, where] = xs[others][:, where]
+            if 9 <= place + lag < LENGTH:
+                asked += range(rows)
+                taken += others.tolist()
+                rise += (losses(changed) - intact)[:, place + lag].tolist()
+                weight += weights[:, place + lag].tolist()
+        weight, value = np.array(weight), np.average(rise, weights=weight)
+        assert float(found.value[i]) == pytest.approx(value, rel=1e-10)
+        apart = weight * (np.array(rise) - value)
+        both = np.stack([asked, taken], axis=1)
+        shares = (both[:, None, :, None] == both[None, :, None, :]).any((2, 3))
+        variance = max(apart @ shares @ apart, sum(
+            apart[np.array(asked) == row].sum() ** 2 for row in range(rows)
+        ))  # fmt: skip
+        error = np.sqrt(variance * rows / (rows - 1)) / weight.sum()
+        assert float(found.standard_error[i]) == pytest.approx(error, rel=1e-10)
+
+
+def test_the_error_is_what_fresh_batches_scatter_by(x64):
+    """A squared difference is as much that of the sequence taken as of the one asked."""
+    rng = np.random.default_rng(8)
+    found = []
+    for seed in range(60):
+        inputs = jnp.asarray(rng.normal(0, 2, (ROWS, LENGTH, 1)))
+        batch = Batch(inputs, jnp.roll(inputs, 1, axis=1))
+        found.append(
+            context_ablation(
+                back_by_one, batch, "mean_squared_error", lags=[1], positions=3, key=jr.key(seed)
+            )
+        )
+    value = np.array([float(one.value[0]) for one in found])
+    error = np.array([float(one.standard_error[0]) for one in found])
+    true = np.std(value, ddof=1)
+    # 60 batches know their scatter to a tenth. Over those asked alone it would be 0.82 of it.
+    assert true * 0.85 < error.mean() < true * 1.3
+    assert abs(value.mean() - 8) < 4 * true / np.sqrt(60)
+
+
+def back_by_one(xs):
+    return jnp.roll(xs, 1, axis=1)
+
+
+def test_few_positions_serve_every_lag_and_err_by_chance_alone(x64):
+    network, batch = lstm(), numbers(ROWS)
+    whole = context_ablation(network, batch, "cross_entropy", lags=[0, 2, 5], key=KEY)
+    assert whole.settings["positions"] == LENGTH
+    few = context_ablation(network, batch, "cross_entropy", lags=[0, 2, 5], positions=2, key=KEY)
+    assert 2 <= few.settings["positions"] <= 4
+    apart = np.asarray(few.value - whole.value)
+    assert np.all(np.abs(apart) < 4 * np.asarray(few.standard_error))
+    assert np.all(few.standard_error > whole.standard_error)
 
 
 def test_the_error_is_that_of_paired_differences(x64):
@@ -155,24 +215,24 @@ def test_the_error_is_that_of_paired_differences(x64):
         return 0.1 * jnp.roll(xs, 1, axis=1)
 
     batch = Batch(inputs, 0.1 * jnp.roll(inputs, 1, axis=1) + noise)
-    found = context_ablation(hears_a_little, batch, "mean_squared_error", lags=2, times=4, key=KEY)
+    found = context_ablation(hears_a_little, batch, "mean_squared_error", lags=2, key=KEY)
     # Losses scatter by 9 sqrt(2) from target to target: unpaired, nothing would be seen.
-    unpaired = np.sqrt(2) * 9 * np.sqrt(2) / np.sqrt(4 * ROWS)
+    unpaired = np.sqrt(2) * 9 * np.sqrt(2) / np.sqrt((LENGTH - 2) * ROWS)
     assert float(found.standard_error[1]) < unpaired / 5
     assert found.value[0] == found.value[2] == 0
 
 
 def test_another_sample_is_never_ones_own(monkeypatch, x64):
-    for rows, times in ((2, 3), (3, 4), (7, 2)):
-        others = np.asarray(ablation._others(KEY, rows, times))
-        assert not np.any(others == np.arange(rows)[:, None])
-        assert all(len(set(column)) == rows for column in others.T)
-
-    def own(key, rows, times):
-        return jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32)[:, None], (rows, times))
-
-    monkeypatch.setattr(ablation, "_others", own)
-    blind = context_ablation(lstm(), numbers(), "cross_entropy", lags=[0, 2, 5], times=2, key=KEY)
+    for rows in (2, 3, 7):
+        ring = np.random.default_rng(rows).permutation(rows)
+        for turn in range(9):
+            others = ablation._others(ring, turn)
+            assert sorted(others) == list(range(rows))
+            assert not np.any(others == np.arange(rows))
+            if rows > 2:
+                assert not np.any(others[others] == np.arange(rows))
+    monkeypatch.setattr(ablation, "_others", lambda ring, turn: np.arange(len(ring)))
+    blind = context_ablation(lstm(), numbers(), "cross_entropy", lags=[0, 2, 5], key=KEY)
     assert not np.any(np.asarray(blind.value))
     assert Status.BELOW_NOISE in blind.statuses
     assert int(blind.details["horizon"]) == -1
@@ -227,6 +287,12 @@ def test_the_horizon_of_a_demand(value, error, last):
     horizon = demand_horizon(lags, np.array(value, float), np.array(error, float))
     assert horizon.last == (10 * last if last > 0 else last)
     assert horizon.censored == (last == 4)
+
+
+def test_a_rise_that_is_small_beside_the_loss_is_no_demand():
+    value = np.array([0.0, 0.001, 0.0])
+    assert demand_horizon(np.arange(3), value, np.zeros(3)).last == 1
+    assert demand_horizon(np.arange(3), value, np.zeros(3), loss=2.0).last == -1
 
 
 def test_the_horizon_of_a_demand_that_is_not_known():

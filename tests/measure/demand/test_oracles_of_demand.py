@@ -21,9 +21,7 @@ def of_context_ablation():
 
     inputs = jnp.stack([jnp.zeros((LENGTH, 1)), jnp.ones((LENGTH, 1))])
     batch = Batch(inputs, solver(inputs))
-    found = echoic.measure.context_ablation(
-        solver, batch, "mean_squared_error", lags=LAGS, times=2, key=KEY
-    )
+    found = echoic.measure.context_ablation(solver, batch, "mean_squared_error", lags=LAGS, key=KEY)
     right = weights**2
     wrong = {
         "amplitudes": weights,

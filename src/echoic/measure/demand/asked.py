@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
@@ -22,14 +21,12 @@ class Asked(NamedTuple):
 
     - ``inputs``: (b, t, m), or symbols (b, t); ``state``: the state before them, or None.
     - ``times``: the steps, (b, j); ``targets``: what is asked there, (b, j) or (b, j, p).
-    - ``last``: whether the batch asks for its last step only.
     """
 
     inputs: Float[Array, "b t m"] | Int[Array, "b t"]
     state: State
     times: Int[Array, "b j"]
     targets: Array
-    last: bool
 
 
 def asked(
@@ -43,20 +40,8 @@ def asked(
     **Raises** ValueError where shapes do not fit, or no target is late enough.
     """
     times = at_least("times", times, 1)
-    inputs, targets, weights = _checked(batch)
-    count, length = inputs.shape[:2]
-    if at_last_step(targets):
-        chances = np.zeros((count, length))
-        chances[:, -1] = 1
-    else:
-        chances = np.ones((count, length)) if weights is None else np.array(weights, float)
-    chances[:, :earliest] = 0
+    inputs, targets, chances = checked(batch, earliest)
     rows = np.flatnonzero(chances.sum(1) > 0)
-    if not len(rows):
-        raise ValueError(
-            f"no target has {earliest} steps before it: lags must be smaller than the step of the"
-            f" last target, the sequences have {length} steps."
-        )
     chances = chances[rows]
     times = min(times, int((chances > 0).sum(1).max()))
     chosen = _spread_out(chances, times, np.asarray(jr.uniform(key, (len(rows), 1)), float))
@@ -66,7 +51,6 @@ def asked(
         state=jtu.tree_map(lambda leaf: jnp.asarray(leaf)[rows], state),
         times=jnp.asarray(chosen, jnp.int32),
         targets=wanted,
-        last=at_last_step(targets),
     )
 
 
@@ -80,38 +64,49 @@ def _spread_out(chances: np.ndarray, times: int, shift: np.ndarray) -> np.ndarra
     return np.minimum(chosen, last[:, None])
 
 
-def _checked(batch: Batch) -> tuple[Array, Array, Array | None]:
-    inputs, targets = jnp.asarray(batch.inputs), jnp.asarray(batch.targets)
+def checked(batch: Batch, earliest: int) -> tuple[Array, Array, Float[np.ndarray, "b t"]]:
+    """Inputs and targets that fit, and how much each step counts, nothing before ``earliest``.
+
+    **Raises** ValueError where shapes do not fit, or no target is late enough.
+    """
+    inputs, targets, weights = jnp.asarray(batch.inputs), jnp.asarray(batch.targets), batch.weights
     symbols = jnp.issubdtype(inputs.dtype, jnp.integer)
     if inputs.ndim != (2 if symbols else 3) or 0 in inputs.shape:
         raise ValueError(
             "inputs must be numbers (b, t, m) or whole numbers (b, t) that stand for symbols, got"
             f" {inputs.dtype} of shape {inputs.shape}."
         )
+    shape = inputs.shape[:2]
     fits = targets.shape[:1] if at_last_step(targets) else targets.shape[:2]
-    if fits != inputs.shape[: len(fits)]:
+    if fits != shape[: len(fits)]:
         raise ValueError(
             f"targets must be as many, and as long, as the inputs {inputs.shape}, got shape"
             f" {targets.shape}."
         )
-    weights = batch.weights
-    if weights is not None and weights.shape != inputs.shape[:2]:
-        raise ValueError(f"weights must have shape {inputs.shape[:2]}, got {weights.shape}.")
-    return inputs, targets, weights
+    if weights is not None and weights.shape != shape:
+        raise ValueError(f"weights must have shape {shape}, got {weights.shape}.")
+    counts = np.ones(shape) if weights is None else np.array(weights, float)
+    if at_last_step(targets):
+        counts = np.zeros(shape)
+        counts[:, -1] = 1
+    counts[:, :earliest] = 0
+    if not counts.any():
+        raise ValueError(
+            f"no target has {earliest} steps before it: lags must be smaller than the step of the"
+            f" last target, the sequences have {shape[1]} steps."
+        )
+    return inputs, targets, counts
 
 
-def at_times(values: Float[Array, "b t n"], times: Int[Array, "b j"]) -> Float[Array, "b j n"]:
-    """The rows of each sequence at its own steps."""
-    return jax.vmap(lambda sequence, steps: sequence[steps])(values, times)
-
-
-def each_loss(loss: TargetLoss, predictions: Float[Array, "b j p"], targets: Array) -> Array:
-    """One loss for each target, (b, j); refuses a loss that has summed them up."""
+def each_loss(
+    loss: TargetLoss, predictions: Float[Array, "*targets p"], targets: Array
+) -> Float[Array, "*targets"]:
+    """One loss for each target; refuses a loss that has summed them up."""
     losses = loss(predictions, targets)
-    if jnp.shape(losses) != predictions.shape[:2]:
+    if jnp.shape(losses) != predictions.shape[:-1]:
         raise ValueError(
             "loss(predictions, targets) must give one loss for each target, shape"
-            f" {predictions.shape[:2]}, got {jnp.shape(losses)}."
+            f" {predictions.shape[:-1]}, got {jnp.shape(losses)}."
         )
     return losses
 
