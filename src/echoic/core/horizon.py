@@ -11,8 +11,9 @@ from echoic.core.records import Horizon, Regime
 # theory speaks of, the depth to which deep networks were found to train.
 FADING, RUGGED = -3.0, 3.0
 
-# The share of its largest value above which a demand on memory counts.
-DEMAND_SHARE = 0.05
+# The share of its largest value above which a demand on memory counts. A loss goes with the square
+# of an amplitude: a tenth of a signal is worth a hundredth of it.
+DEMAND_SHARE = 0.01
 
 # A value so many standard errors from its threshold may stand on either side of it.
 _BORDERLINE = 3.0

@@ -81,3 +81,25 @@ CITATIONS: dict[str, str] = {
   year      = {2018}
 }""",
 }
+
+
+# What the report of a training run rests on besides.
+TRAINING_CITATIONS: dict[str, str] = {
+    "Khandelwal et al. 2018": """@inproceedings{khandelwal2018sharp,
+  title     = {Sharp Nearby, Fuzzy Far Away: How Neural Language Models Use Context},
+  author    = {Khandelwal, Urvashi and He, He and Qi, Peng and Jurafsky, Dan},
+  booktitle = {Proceedings of the 56th Annual Meeting of the Association for Computational
+               Linguistics (Volume 1: Long Papers)},
+  pages     = {284--294},
+  year      = {2018}
+}""",
+    "Pascanu et al. 2013": """@inproceedings{pascanu2013difficulty,
+  title     = {On the difficulty of training recurrent neural networks},
+  author    = {Pascanu, Razvan and Mikolov, Tomas and Bengio, Yoshua},
+  booktitle = {Proceedings of the 30th International Conference on Machine Learning},
+  series    = {PMLR},
+  volume    = {28},
+  pages     = {1310--1318},
+  year      = {2013}
+}""",
+}

@@ -15,6 +15,8 @@ class Effort:
     - ``recall_steps``: steps that the linear recall is fitted and tested on.
     - ``end_times``: times that the Fisher memory is averaged over.
     - ``windows``: stretches of the signal that those times lie in.
+    - ``extras``: whether Fisher memory, singular values and the wide limit's prediction are taken,
+      which cost most of the time.
     """
 
     starts: int = 32
@@ -23,6 +25,7 @@ class Effort:
     recall_steps: int = 20_000
     end_times: int = 16
     windows: int = 1
+    extras: bool = True
 
 
 # Error bars shrink with the root of the sample: nine times the work for a third of the error, where
@@ -36,6 +39,8 @@ THOROUGH = Effort(
     end_times=144,
     windows=9,
 )
+# What fits beside a training run: gains, recall and exponents.
+BRIEF = Effort(starts=16, exponent_steps=1_000, recall_steps=4_000, extras=False)
 
 # Above these sizes the full spectrum costs minutes, and only its leading part is measured.
 FULL_SPECTRUM_STATES = 320

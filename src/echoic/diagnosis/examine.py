@@ -98,6 +98,8 @@ def _tasks(
     if readout_possible(min(effort.recall_steps, room), cell.hidden_size):
         tasks["linear recall"] = lambda: linear_recall(cell, xs, key=recall_key, **recall)
         tasks["raw recall"] = lambda: raw_recall(cell, xs, key=raw_key, **recall)
+    if not effort.extras:
+        return tasks
     windows = fisher_windows(effort.windows, cell.state_size, max_lag)
     if windows or cell.linear_form() is not None:
         tasks["Fisher memory"] = lambda: fisher_memory(

@@ -44,7 +44,7 @@ def network_record(
     noise_variance = math.nan if fisher is None else float(fisher.settings["noise_variance"])
     lags = np.arange(plan.max_lag + 1)
     closed = closed_form(cell, lags, noise_variance=noise_variance)
-    prediction = closed.beside(found["prediction"])
+    prediction = closed.beside(found["prediction"]) if "prediction" in found else closed
     curves = _measured_curves(measured, plan)
     gradient, recall = curves["gradient_reach"], curves.get("linear_recall")
     log_gain = float(measured["gradient_reach"].details["log_value"][horizon])
@@ -109,7 +109,7 @@ def _warnings(
     doubts = _doubts(spectrum, plan.horizon).sentences
     notes = [f"Lyapunov exponents: {text}" for text in doubts]
     notes += structure_warnings(cell)
-    if fisher is None:
+    if fisher is None and plan.effort.extras:
         notes.append(
             f"Fisher memory and noise gain were left out: {cell.state_size} numbers of state over"
             f" {plan.max_lag} lags would take very long; echoic.fisher_memory measures them."

@@ -27,7 +27,7 @@ _REACHING = {
     "context_ablation": "context used",
 }
 # What a threshold is a share of, where not of the value at lag 0.
-_WHOSE = {"linear_recall": "absolute", "context_ablation": "of its largest value"}
+_WHOSE = {"linear_recall": "absolute", "context_ablation": "of its largest value, or of the loss"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,9 +127,11 @@ def _along(axes: Axes, one: _Named) -> np.ndarray:
     inside = (one.value >= low) & (one.value <= high)
     if not inside.any():
         return np.zeros((0, 2))
-    steps = np.linspace(one.steps[inside][0], one.steps[inside][-1], 120)
-    value = np.interp(steps, one.steps, one.value)
-    return axes.transData.transform(np.c_[steps, np.clip(value, low, high)])
+    corners = axes.transData.transform(np.c_[one.steps, np.clip(one.value, low, high)])
+    length = np.r_[0, np.cumsum(np.hypot(*np.diff(corners, axis=0).T))]
+    # Close together on the page, steep parts included.
+    places = np.linspace(0, length[-1], max(2, int(length[-1] / 3)))
+    return np.c_[np.interp(places, length, corners[:, 0]), np.interp(places, length, corners[:, 1])]
 
 
 def _box(extent) -> Box:

@@ -89,15 +89,17 @@ def _curves(record: ReportRecord, quantity: str) -> Iterator[Curve]:
 def level_of(record: ReportRecord, quantity: str) -> float | None:
     """The height at which the threshold is drawn; None where there is no single one.
 
-    The thresholds of gains and Fisher memory are shares of each curve's value at lag 0, those of a
-    rising loss shares of its largest value. They are one line only if these heights lie within 5 %
-    of each other.
+    The thresholds of gains and Fisher memory are shares of each curve's value at lag 0. They are
+    one line only if all curves start within 5 % of each other. That of a rising loss is a share of
+    its largest value, or of the loss itself.
     """
     quantity = members(quantity)[0]
+    if quantity in RISES:
+        return None
     threshold = _threshold(record, quantity)
     if threshold is None or quantity in _ABSOLUTE:
         return threshold
-    starts = [_full_height(c) for c in _curves(record, quantity) if len(c.value)]
+    starts = [float(c.value[0]) for c in _curves(record, quantity) if len(c.value)]
     starts = [start for start in starts if np.isfinite(start)]
     if not starts:
         return None
@@ -110,14 +112,8 @@ def own_level(curve: Curve) -> float | None:
     """The value that a curve's horizon asks for."""
     if curve.horizon is None or not len(curve.value):
         return None
-    return curve.horizon.threshold * _full_height(curve)
-
-
-def _full_height(curve: Curve) -> float:
-    """What a threshold is a share of."""
-    if curve.quantity in _ABSOLUTE:
-        return 1.0
-    return float(np.max(curve.value) if curve.quantity in RISES else curve.value[0])
+    start = 1.0 if curve.quantity in _ABSOLUTE else float(curve.value[0])
+    return curve.horizon.threshold * start
 
 
 def ends_at(curve: Curve, level: float | None) -> int | None:

@@ -1,11 +1,13 @@
 """Curves in one line of text each, for the terminal."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from echoic.core.records import Curve, ReportRecord
+from echoic.core.records import Curve, NetworkRecord, ReportRecord
 from echoic.reports.style import plainly, shortened, shortened_apart
 
 SPARKS, _ASCII_SPARKS = "▁▂▃▄▅▆▇█", "_.,-~=*#"
@@ -23,7 +25,7 @@ def sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
     ]
     if not pairs:
         return Group()
-    gap = 2
+    gap, highest = 2, _highest(shown)
     longest = max(len(shortened(n.name, 28)) for n in shown)
     room = max(len("lag (log)"), min(28, longest, width // 4))
     cells = max(8, min(32, (width - room) // len(pairs) - gap))
@@ -39,7 +41,7 @@ def sparklines(record: ReportRecord, width: int, plain: bool) -> Group:
             if curve is None:
                 line.append(Text(""))
             elif word == "used":
-                line.append(Text(peaks(curve, record.max_lag, cells, plain)))
+                line.append(Text(peaks(curve, record.max_lag, cells, highest, plain)))
             else:
                 line.append(Text(sparkline(curve, cells, plain, word == "gain")))
         table.add_row(*line)
@@ -82,18 +84,24 @@ def sparkline(curve: Curve, cells: int = 24, plain: bool = False, logarithmic: b
     return drawn(value, plain)
 
 
-def peaks(curve: Curve, max_lag: int, cells: int, plain: bool = False) -> str:
-    """A demand in one line: in each cell the largest value of its lags, as a share of the largest.
+def _highest(networks: Sequence[NetworkRecord]) -> float:
+    """The largest rise of the loss, which all demands are drawn on the scale of."""
+    curves = [network.curve("context_ablation") for network in networks]
+    return max((float(np.nanmax(c.value, initial=0)) for c in curves if c is not None), default=0)
+
+
+def peaks(curve: Curve, max_lag: int, cells: int, highest: float, plain: bool = False) -> str:
+    """A demand in one line: in each cell the largest value of its lags, as a share of ``highest``.
 
     A demand may stand at a single lag, which equal ratios would step over. A blank cell holds no
     lag that was looked at.
     """
-    if not np.nanmax(curve.value, initial=0) > 0:
+    if not highest > 0:
         return drawn(np.zeros(cells), plain)
     places = _places(max_lag, cells)
     value = np.full(cells, np.nan)
     cell = np.searchsorted(places, curve.lags, side="right") - 1
-    np.fmax.at(value, cell, curve.value / np.nanmax(curve.value))
+    np.fmax.at(value, cell, curve.value / highest)
     # The first few lags take several cells each.
     return drawn(value[np.searchsorted(places, places, side="right") - 1], plain)
 

@@ -73,7 +73,8 @@ def _status(member: MemberRecord) -> Cell:
 
 
 def _number(value: float, digits: int) -> Cell:
-    return Cell(significant(value, digits), sort=value)
+    small = 1e-6 <= abs(value) < 1e-3
+    return Cell(f"{value:.{digits}g}" if small else significant(value, digits), sort=value)
 
 
 def in_words(record: TrainingRecord, quantity: str) -> str:

@@ -26,7 +26,7 @@ def in_terminal(
     left_out = len(record.members) - len(_shown(record))
     if left_out > 0:
         yield Text(f"The best {_MOST_MEMBERS} of {len(record.members)} seeds.", style="dim")
-    for line in _scale(record, plain):
+    for line in (*_scale(record, plain), *_endings(record, plain)):
         yield from Text(line, style="dim").wrap(console, min(72, width))
     yield Text("")
 
@@ -49,14 +49,17 @@ def _table(record: TrainingRecord, width: int, plain: bool) -> Table:
     curves = _sparks(record, rows, cells, plain) if cells >= 8 else None
     if curves is not None:
         table.add_column(Text("learning\ncurve"), no_wrap=True)
-    ends = [printable(record.members[row].status) for row in rows]
-    # How it ended is told where it is not the usual way, on a line of its own.
     for i, _ in enumerate(rows):
         line = [Text(plainly(texts[column.key][i], plain)) for column in wide]
         table.add_row(*line, *([] if curves is None else [Text(curves[i])]))
-        if ends[i] not in ("", "finished"):
-            table.add_row(Text(_letters(f"  {ends[i]}", plain), style="dim"))
     return table
+
+
+def _endings(record: TrainingRecord, plain: bool) -> Iterator[str]:
+    """How those ended that did not just train to the end."""
+    for member in record.members:
+        if member.status and not member.status.startswith("finished"):
+            yield _letters(f"{member.name}: {member.status}.", plain)
 
 
 def _shown(record: TrainingRecord) -> list[int]:
