@@ -8,7 +8,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Bool, PRNGKeyArray
 
-from echoic.core.task import AbstractDataTask, AbstractStreamTask, Batch
+from echoic.core.task import AbstractDataTask, AbstractStreamTask, AbstractTask, Batch, Split
 from echoic.training.stream import AbstractSource, Fresh, Segments, as_batch
 
 # A batch for examination stores no states: it may be larger than one for training.
@@ -62,7 +62,8 @@ def parts_of(
 ) -> dict[str, Batch]:
     """The task's own validation and test sets, or fresh sequences from keys of their own.
 
-    Of a stream it is the first segment of each.
+    Of a stream it is the first segment of each. A task that dresses up the members of a set is
+    asked for those that it never trains on.
     """
     if isinstance(task, AbstractStreamTask):
         return {
@@ -70,9 +71,21 @@ def parts_of(
         }
     if isinstance(task, AbstractDataTask):
         return {"validation": as_batch(task.validation), "test": as_batch(task.test)}
-    sample = eqx.filter_jit(task.sample) if isinstance(source, Fresh) else task.sample
-    keys = {"validation": validation_key, "test": test_key}
-    return {name: as_batch(sample(key, num_sequences)) for name, key in keys.items()}
+    parts = {}
+    keys: dict[Split, PRNGKeyArray] = {"validation": validation_key, "test": test_key}
+    for name, key in keys.items():
+        unseen = task.held_out(name) if isinstance(task, AbstractTask) else task
+        draw = _compiled_draw if isinstance(source, Fresh) else _draw
+        parts[name] = as_batch(draw(unseen.sample, key, num_sequences))
+    return parts
+
+
+def _draw(sample: Any, key: PRNGKeyArray, count: int) -> Any:
+    return sample(key, count)
+
+
+# One program for both parts, where they are drawn from the same task.
+_compiled_draw = eqx.filter_jit(_draw)
 
 
 def judges_of(source: AbstractSource, parts: dict[str, Batch]) -> Judges:
