@@ -39,7 +39,7 @@ class TrainingRun:
     **Fields**
 
     - ``networks``: of each member that with the lowest validation loss; ``last``: that after the
-      last update.
+      last update; ``initial``: that before the first.
     - ``history``: the table of losses, see [`History`][echoic.training.History].
     - ``outcomes``: how each member ended: ``kind`` is ``"finished"``, ``"stopped"`` (early) or
       ``"diverged"``, ``sentence`` says why.
@@ -53,6 +53,7 @@ class TrainingRun:
 
     networks: tuple[AbstractModel, ...]
     last: tuple[AbstractModel, ...]
+    initial: tuple[AbstractModel, ...]
     history: History
     outcomes: tuple[Outcome, ...]
     best_loss: Float[np.ndarray, "s"]
@@ -213,7 +214,7 @@ def train(
     _open(session, config, resume=resume)
     session.tell(Started(session.step, steps, len(numbers), config))
     session.run()
-    return _result(session, chance, config)
+    return _result(session, models, chance, config)
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -269,7 +270,9 @@ def _open(session: Session, config: dict[str, Any], *, resume: bool) -> None:
         session.resume()
 
 
-def _result(session: Session, chance: float, config: dict[str, Any]) -> TrainingRun:
+def _result(
+    session: Session, models: Sequence[AbstractModel], chance: float, config: dict[str, Any]
+) -> TrainingRun:
     best_loss, best_step = session.engine.best
     test_loss, test_accuracy = session.engine.examine(session.judges.test, of_best=True)
     session.tell(
@@ -278,6 +281,7 @@ def _result(session: Session, chance: float, config: dict[str, Any]) -> Training
     return TrainingRun(
         session.models(best=True),
         session.models(best=False),
+        tuple(models),
         History.of(session.rows),
         tuple(session.outcomes[member] for member in range(session.engine.num_members)),
         best_loss,
