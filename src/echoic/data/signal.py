@@ -104,7 +104,7 @@ def prepare(
         licence=series.licence if series is not None else "",
         citation=series.citation if series is not None else "",
     )
-    white = not one_hot and _is_white(values)
+    white = not one_hot and is_white(values)
     return Signal(values, record, one_hot, period, white, tuple(warnings))
 
 
@@ -202,7 +202,7 @@ def _is_one_hot(batch: np.ndarray) -> bool:
     )
 
 
-def _is_white(values: np.ndarray) -> bool:
+def is_white(values: np.ndarray) -> bool:
     """Whether the autocorrelation of every channel stays within its error at the first lags.
 
     The error of a correlation over N white samples is 1 / sqrt(N); 0.05 more is let pass, a
