@@ -12,7 +12,7 @@ from echoic.cells.symbols import as_numbers
 from echoic.core.cell import AbstractCell
 from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord, SignalRecord
-from echoic.data.signal import Signal, prepare
+from echoic.data.signal import Signal, is_white, prepare
 from echoic.diagnosis.advice import family_of
 from echoic.diagnosis.assemble import Progress
 from echoic.diagnosis.effort import BRIEF, THOROUGH, largest_lag, settling_steps
@@ -100,7 +100,8 @@ def _prepared(
         thresholds=thresholds,
         effort=THOROUGH if thorough else BRIEF,
         whole_period=signal.period,
-        white_input=signal.white,
+        # Symbols drawn afresh are their own best probe, too; those of a text are not.
+        white_input=signal.white or (signal.one_hot and is_white(signal.values)),
     )
     return dataclasses.replace(signal, record=described), plan
 
