@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from echoic.cli.run_folder import network_in, open_run
 from echoic.cli.session import Session
 
 
@@ -24,8 +25,8 @@ def command(
     model: str | None = None,
     /,
     *,
-    data: str = "ecg",
-    horizon: Whole = 250,
+    data: str | None = None,
+    horizon: Annotated[int | None, Parameter(converter=whole)] = None,
     hidden: Whole = 128,
     cell: Names = None,
     init: Names = None,
@@ -52,11 +53,13 @@ def command(
     ----------
     model
         A saved network: a .safetensors file written by echoic, or the state_dict of a
-        torch.nn.RNN, GRU or LSTM saved as safetensors.
+        torch.nn.RNN, GRU or LSTM saved as safetensors. Or the folder of `echoic train`: then the
+        input and the horizon are by default those of its task.
     data
-        A data set by name (see `echoic data list`), or a .npy, .npz, .csv, .txt or .parquet file.
+        A data set by name (see `echoic data list`), or a .npy, .npz, .csv, .txt or .parquet file;
+        by default ecg.
     horizon
-        How many steps back the network must remember. 250 steps are one heartbeat of the ECG.
+        How many steps back the network must remember; by default 250, one heartbeat of the ECG.
     hidden
         Units of the built-in networks.
     cell
@@ -104,7 +107,16 @@ def command(
         session.says("reading the data")
         from echoic import data as sources
 
-        series = sources.load(data, column=column, data_dir=data_dir)
+        folder = pathlib.Path(model) if model and pathlib.Path(model).is_dir() else None
+        if folder is not None and data is None:
+            opened = open_run(folder)
+            series, digest, scale = opened.inputs, _digest(str(opened.network)), False
+            horizon = opened.horizon if horizon is None else horizon
+        else:
+            series = sources.load(data or "ecg", column=column, data_dir=data_dir)
+            digest = series.sha256
+        horizon = 250 if horizon is None else horizon
+        model = model if folder is None else str(network_in(folder))
         session.says("starting JAX")
         import jax.random as jr
 
@@ -116,7 +128,7 @@ def command(
             "model": model if model is None else _digest(model),
             "nonlinearity": nonlinearity,
             "prefix": prefix,
-            "data": series.sha256,
+            "data": digest,
             "column": column,
             "horizon": horizon,
             "hidden": hidden,
@@ -145,7 +157,7 @@ def command(
             else:
                 with session.notes():
                     network = load(model, nonlinearity=nonlinearity, prefix=prefix)
-                name = pathlib.Path(model).stem
+                name = folder.name if folder else pathlib.Path(model).stem
                 report = checkup(network, series, name=name, advise=advice, **options)
         except KeyboardInterrupt:
             return session.stopped()

@@ -219,8 +219,6 @@ def _report(
 
 
 def _trackers(names: list[str], folder: pathlib.Path) -> list[Any]:
-    if not names:
-        return []
     from echoic.training import trackers
 
     return [trackers.by_name(name, folder) for name in names]

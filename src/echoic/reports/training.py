@@ -24,7 +24,9 @@ def member_columns(record: TrainingRecord) -> list[Column]:
             "The update with the lowest validation loss: the network that is kept.",
             "updates",
             record,
-            lambda m: Cell(str(m.best_step) if m.best_step >= 0 else UNKNOWN, sort=m.best_step),
+            lambda m: Cell(
+                str(m.best_step) if m.best_step >= 0 else UNKNOWN, sort=float(m.best_step)
+            ),
         ),
         _column(
             "validation",
