@@ -14,6 +14,7 @@ from echoic.diagnosis.compare import built_in, refuse_other_than_cells
 
 WHITE = np.random.default_rng(0).normal(size=12_000)
 COLOURED = np.convolve(WHITE, np.ones(10) / 10, "valid")
+SMOOTH = COLOURED[None, :, None]
 OPTIONS = {"key": jr.key(0), "max_lag": 40, "advise": False}
 
 
@@ -163,6 +164,103 @@ def test_the_same_key_gives_the_same_report_whoever_else_is_compared():
 def test_what_is_no_cell_is_told_why(step, state, message):
     with pytest.raises(ValueError, match=message):
         echoic.checkup(step, WHITE, state=state, horizon=5, key=jr.key(0))
+
+
+def deep(units=4):
+    """Two lines of delay, the second fed by the end of the first."""
+    last_unit = lambda key, shape, dtype: jnp.zeros(shape, dtype).at[0, -1].set(1)  # noqa: E731
+    options = {"activation": "identity", "recurrent": init.chain(1.0), "bias": init.zeros()}
+    second = cells.Elman(units, units, input=last_unit, key=jr.key(1), **options)
+    return echoic.Network([line(units), second])
+
+
+def jobs_of(network, inputs, monkeypatch):
+    """The jobs of a checkup that stops before anything is measured."""
+    from echoic.diagnosis import checkup
+
+    class Stop(Exception):
+        pass
+
+    def assemble(jobs, *signal_and_plan, **options):
+        raise Stop(jobs)
+
+    monkeypatch.setattr(checkup, "assemble", assemble)
+    with pytest.raises(Stop) as stopped:
+        echoic.checkup(network, inputs, horizon=5, key=jr.key(0), name="mine", scale=None)
+    return stopped.value.args[0]
+
+
+def test_a_stack_is_measured_whole_and_layer_by_layer(monkeypatch):
+    network = deep()
+    whole, first, second = jobs_of(network, WHITE[:500], monkeypatch)
+    assert [job.name for job in (whole, first, second)] == [
+        "mine",
+        "mine, layer 0",
+        "mine, layer 1",
+    ]
+    assert whole.cell is network
+    assert (first.cell, second.cell) == network.cells
+    assert "Its layers stand beside it" in whole.note
+    np.testing.assert_allclose(first.values[0, :, 0], WHITE[:500])
+    # The second layer sees the first one's units: the input up to three steps ago.
+    delayed = np.stack([np.concatenate([np.zeros(k), WHITE[: 500 - k]]) for k in range(4)], axis=1)
+    np.testing.assert_allclose(second.values[0], delayed, atol=1e-12)
+
+
+def test_behind_an_embedding_text_is_what_the_network_takes(monkeypatch):
+    letters = np.random.default_rng(1).integers(0, 5, 500)
+    embedding = cells.Embedding(5, 1, weight=lambda *_: jnp.arange(5.0)[:, None], key=jr.key(0))
+    network = echoic.Network(deep().cells, embedding=embedding)
+    whole, first, _ = jobs_of(network, np.eye(5)[letters], monkeypatch)
+    assert whole.cell is network
+    assert whole.values is None  # the signal itself
+    np.testing.assert_array_equal(first.values[0, :, 0], letters)
+    (alone,) = jobs_of(
+        echoic.Network(line(4), embedding=embedding), np.eye(5)[letters], monkeypatch
+    )
+    assert alone.note == ""
+    with pytest.raises(ValueError, match=r"takes 5 input channel\(s\), the data has 1"):
+        echoic.checkup(network, WHITE, horizon=5, key=jr.key(0))
+
+
+@pytest.mark.slow
+def test_layers_add_up_to_the_whole():
+    """Delays add up, and the exponents of the whole are those of the layers together."""
+    found = echoic.checkup(deep(), WHITE, horizon=3, name="mine", **OPTIONS)
+    by_name = {network.name: network for network in found.networks}
+    reach = {name: n.curve("linear_recall").horizon.last for name, n in by_name.items()}
+    assert reach["mine, layer 0"] == 3
+    assert reach["mine"] == 6  # the second layer's units hold lags 3 to 6
+    heard = by_name["mine"].curve("linear_recall").value
+    np.testing.assert_allclose(heard[:8], [0, 0, 0, 1, 1, 1, 1, 0], atol=0.02)
+    k = jr.split(jr.key(2))
+    network = echoic.Network([cells.Elman(1, 6, key=k[0]), cells.Elman(6, 6, key=k[1])])
+    found = echoic.checkup(network, COLOURED, horizon=3, name="mine", **OPTIONS)
+    by_name = {n.name: n.spectrum.exponents for n in found.networks}
+    parts = np.concatenate([by_name["mine, layer 0"], by_name["mine, layer 1"]])
+    np.testing.assert_allclose(by_name["mine"], np.sort(parts)[::-1], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("values", "white"), [(None, True), (WHITE[None, ::-1, None], True), (SMOOTH, False)]
+)
+def test_what_a_layer_sees_decides_whether_it_is_white(monkeypatch, values, white):
+    """On white input the raw recall stands for that of a probe, which no smooth layer allows."""
+    from echoic.diagnosis import assemble
+
+    class Seen(Exception):
+        pass
+
+    def examine(name, cell, values, plan, **options):
+        raise Seen(plan.white_input)
+
+    monkeypatch.setattr(assemble, "examine", examine)
+    options = dict.fromkeys(("scale", "max_lag", "thresholds"))
+    signal, plan = assemble.prepared(WHITE, horizon=5, thorough=False, **options)
+    job = assemble.Job("mine", line(4), values=values)
+    with pytest.raises(Seen) as stopped:
+        assemble._examine(job, signal, plan, jr.key(0), assemble.Progress())
+    assert stopped.value.args == (white,)
 
 
 def test_weights_of_pytorch_are_told_the_way_in():

@@ -19,7 +19,7 @@ from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
 from echoic.core.horizon import Thresholds
 from echoic.core.records import NetworkRecord, ReportRecord
-from echoic.data.signal import Signal, prepare
+from echoic.data.signal import Signal, is_white, prepare
 from echoic.diagnosis.candidates import Candidate, sized
 from echoic.diagnosis.citations import CITATIONS
 from echoic.diagnosis.effort import QUICK, THOROUGH, largest_lag, settling_steps
@@ -160,10 +160,15 @@ def assemble(
 def _examine(
     job: Job, signal: Signal, plan: Plan, key: jax.Array, progress: Progress
 ) -> NetworkRecord:
+    values = signal.values
+    if job.values is not None:
+        values = job.values
+        white = plan.white_input and is_white(values)
+        plan = dataclasses.replace(plan, white_input=white)
     record = examine(
         job.name,
         job.cell,
-        signal.values if job.values is None else job.values,
+        values,
         plan,
         key=named_key(key, job.name),
         family=job.family,

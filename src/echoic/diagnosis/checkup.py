@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from echoic.cells.bidirectional import Bidirectional
+from echoic.cells import Bidirectional, Network
 from echoic.core.cell import AbstractCell, State, Step, as_cell, cast
 from echoic.core.horizon import Thresholds
+from echoic.core.model import AbstractModel
 from echoic.core.records import NetworkRecord
 from echoic.diagnosis.advice import advised, family_of, remembers
 from echoic.diagnosis.assemble import Job, Progress, assemble, prepared
@@ -21,10 +22,11 @@ from echoic.prediction import phase_map
 from echoic.theory.tied import NoTheory
 
 _BACKWARD = "Reads the sequence from its end: a lag counts steps into the future."
+_WHOLE = "Its layers stand beside it, each measured under what it sees inside the network."
 
 
 def checkup(
-    cell: AbstractCell | Step | Bidirectional,
+    cell: AbstractCell | AbstractModel | Step,
     inputs: Any,
     *,
     horizon: int,
@@ -50,8 +52,9 @@ def checkup(
 
     **Arguments**
 
-    - ``cell``: a cell, or a function ``step(state, x) -> state`` with its initial ``state``; or a
-      bidirectional stack, whose cells are then measured one by one under what each truly sees.
+    - ``cell``: a cell, or a function ``step(state, x) -> state`` with its initial ``state``. A
+      stack of several layers is measured as a whole and layer by layer, each under what it truly
+      sees; a bidirectional one, which has no memory as a whole, cell by cell.
     - ``inputs``: an array (t,), (t, m) or (b, t, m), a list of sequences, or a data series.
     - ``horizon``: the number of steps that the task asks for.
     - ``scale``: "standardise" (default) or None. One-hot input is left alone.
@@ -85,14 +88,19 @@ def checkup(
     if isinstance(cell, Bidirectional):
         refuse_other_channels(cell, signal.values.shape[2], signal.record.channels)
         wrapped = None
-        jobs = _directions(cell, name, signal.values)
+        jobs = _parts(cell, name, signal.values)
     else:
         wrapped = as_cell(cell, state, signal.values.shape[2])
         refuse_other_channels(wrapped, signal.values.shape[2], signal.record.channels)
         _refuse_other_states(wrapped)
         jobs = [Job(name, wrapped, family=family_of(wrapped))]
+        if isinstance(wrapped, Network) and len(wrapped.cells) > 1:
+            whole = dataclasses.replace(jobs[0], note=_WHOLE)
+            jobs = [whole, *_parts(wrapped, name, signal.values)]
 
     def report(jobs: list[Job], known: Mapping[str, NetworkRecord]) -> Report:
+        if progress is not None:
+            progress.begins(len(jobs))
         return assemble(
             jobs, signal, plan, key=key, command=command, progress=progress, known=known
         )
@@ -141,11 +149,10 @@ def _placed(
     return Report(dataclasses.replace(report.record, networks=networks))
 
 
-def _directions(network: Bidirectional, name: str, values: np.ndarray) -> list[Job]:
-    """One job a cell of a bidirectional stack, each under the sequence that it truly sees.
+def _parts(network: Network | Bidirectional, name: str, values: np.ndarray) -> list[Job]:
+    """One job a cell of a deep network, each under the sequence that it truly sees.
 
-    Such a stack has no step function, so no memory as a whole. A lag of a backward cell counts
-    steps into the future.
+    A lag of a backward cell counts steps into the future.
     """
     with jax.enable_x64(True):
         seen = cast(network, jnp.float64).seen_inputs(jnp.asarray(values))
