@@ -54,6 +54,17 @@ class Diagnostics:
             at_least("lag", self.lag, 1)
 
 
+def refuse_what_is_no_cell(model: AbstractModel, wanted: Diagnostics | None) -> None:
+    """Exponents and reach are those of a cell, which a bidirectional network is not."""
+    if wanted is None or isinstance(model, AbstractCell):
+        return
+    if wanted.lyapunov_exponent or wanted.gradient_reach:
+        raise ValueError(
+            f"{type(model).__name__} is no cell: only its roughness can be diagnosed, with"
+            " Diagnostics(lyapunov_exponent=False, gradient_reach=False)."
+        )
+
+
 def diagnose(
     model: AbstractModel,
     batch: Batch,
@@ -72,10 +83,7 @@ def diagnose(
         found["hessian_eigenvalue"] = float(estimate.value[0])
     if not (wanted.lyapunov_exponent or wanted.gradient_reach):
         return found
-    if not isinstance(model, AbstractCell):
-        raise ValueError(
-            f"{type(model).__name__} is no cell: take diagnostics of its roughness alone."
-        )
+    assert isinstance(model, AbstractCell)
     xs = as_numbers(model, batch.inputs) if are_symbols(batch.inputs) else batch.inputs
     if wanted.lyapunov_exponent:
         estimate = lyapunov_spectrum(model, xs, key=key, num_exponents=1, burn_in=0, throw=False)

@@ -64,7 +64,7 @@ def _with_readout(model: Any, output_size: int, key: PRNGKeyArray) -> AbstractMo
     if not isinstance(model, AbstractModel):
         raise ValueError(f"model(key) must return a cell or a network, got {type(model).__name__}.")
     model = without_law(model)
-    if model.readout is None and isinstance(model, Network):
+    if model.readout is None:
         (dtype, *_) = {
             leaf.dtype for leaf in jtu.tree_leaves(eqx.filter(model, eqx.is_inexact_array))
         }
@@ -72,8 +72,6 @@ def _with_readout(model: Any, output_size: int, key: PRNGKeyArray) -> AbstractMo
         model = eqx.tree_at(
             lambda net: net.readout, model, readout, is_leaf=lambda leaf: leaf is None
         )
-    if model.readout is None:
-        raise ValueError(f"{type(model).__name__} has no readout: build it with one.")
     return model
 
 

@@ -19,7 +19,7 @@ from echoic.core.model import AbstractModel
 from echoic.core.task import AbstractStreamTask, Batch
 from echoic.training import config as config_
 from echoic.training.checkpoint import checkpoints_in
-from echoic.training.diagnostics import Diagnostics
+from echoic.training.diagnostics import Diagnostics, refuse_what_is_no_cell
 from echoic.training.ensemble import Engine, make_groups, mode_of
 from echoic.training.events import Finished, Observer, Started
 from echoic.training.held_back import judges_of, parts_of
@@ -170,6 +170,7 @@ def train(
     models = build_models(model, task.output_size, build_keys)
     kind = _loss_of(task, loss, parts["validation"])
     refuse_other_sizes(models[0], task)
+    refuse_what_is_no_cell(models[0], diagnostics)
     _refuse_bad_data(task, parts, kind, batch)
 
     static, weights, constants = take_apart(models, rules, steps, data_keys, dropout_keys)

@@ -166,10 +166,10 @@ class Drawn(AbstractSource):
 
     def feed(self, key: PRNGKeyArray, start: int) -> Batch:
         """The batches of the next steps."""
-        drawn = [
-            as_batch(self.sample(jr.fold_in(key, start + i), self.size)) for i in range(self.reach)
-        ]
-        return jtu.tree_map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *drawn)
+        keys = jax.vmap(jr.fold_in, in_axes=(None, 0))(key, jnp.arange(self.reach) + start)
+        drawn = [self.sample(one, self.size) for one in keys]
+        columns = [column for column in zip(*drawn, strict=True) if column[0] is not None]
+        return Batch(*(np.stack([np.asarray(part) for part in column]) for column in columns))
 
     def batch(self, feed: Batch, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
         """That of the step."""
