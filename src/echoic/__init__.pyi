@@ -12,8 +12,10 @@ from . import (
     theory,
     training,
 )
+from .cells.bidirectional import Bidirectional
 from .cells.network import Network
 from .cells.store import load, save
+from .cells.untied import Untied
 from .core.cell import AbstractCell, PointwiseCell
 from .core.estimate import Estimate, Status, UntrustedError
 from .core.horizon import Thresholds
@@ -76,6 +78,7 @@ __version__: str
 
 __all__ = [
     "AbstractCell",
+    "Bidirectional",
     "Estimate",
     "Network",
     "Optimiser",
@@ -86,6 +89,7 @@ __all__ = [
     "Status",
     "Thresholds",
     "TrainingRun",
+    "Untied",
     "UntrustedError",
     "basin_fractions",
     "cells",
