@@ -18,7 +18,7 @@ from .cells.store import load, save
 from .cells.untied import Untied
 from .core.cell import AbstractCell, PointwiseCell
 from .core.estimate import Estimate, Status, UntrustedError
-from .core.horizon import Thresholds
+from .core.horizon import Thresholds, horizon_of
 from .core.rollout import Rollout, rollout
 from .core.trainable import trainable_filter
 from .diagnosis.checkup import checkup
@@ -27,6 +27,11 @@ from .diagnosis.report import Report
 from .measure.attractors.basins import basin_fractions
 from .measure.attractors.fixed_points import fixed_points
 from .measure.attractors.orbits import orbit_diagram
+from .measure.carriers.channels import channel_reach, channel_recall
+from .measure.carriers.modes import mode_time_constants
+from .measure.carriers.slow_subspace import slow_subspace
+from .measure.carriers.units import unit_time_constants
+from .measure.carriers.visibility import readout_visibility
 from .measure.costs.cost import line_of_cells, mean_squared_cost, random_direction
 from .measure.costs.hessian import hessian_density, hessian_eigenvalues
 from .measure.costs.landscape import cost_slice
@@ -94,6 +99,8 @@ __all__ = [
     "basin_fractions",
     "cells",
     "chain_motif",
+    "channel_reach",
+    "channel_recall",
     "checkup",
     "coherent_reach",
     "compare",
@@ -121,6 +128,7 @@ __all__ = [
     "henrici_departure",
     "hessian_density",
     "hessian_eigenvalues",
+    "horizon_of",
     "impulse_response",
     "init",
     "input_reach",
@@ -144,6 +152,7 @@ __all__ = [
     "lyapunov_until",
     "mean_squared_cost",
     "measure",
+    "mode_time_constants",
     "noisy_recall",
     "nonnormality",
     "numerical_radius",
@@ -153,11 +162,13 @@ __all__ = [
     "pseudospectrum",
     "random_direction",
     "raw_recall",
+    "readout_visibility",
     "reports",
     "rollout",
     "save",
     "schur_profile",
     "signal_propagation",
+    "slow_subspace",
     "tangent_kernel",
     "task_gradient_reach",
     "tasks",
@@ -167,5 +178,6 @@ __all__ = [
     "trainable_filter",
     "training",
     "transient_growth",
+    "unit_time_constants",
     "untied_propagation",
 ]

@@ -32,7 +32,7 @@ def test_every_public_name_is_there_and_none_is_hidden_by_a_module():
     import echoic
 
     packages = {"cells", "data", "diagnosis", "init", "measure", "prediction", "prescription"}
-    packages |= {"reports", "testing", "theory"}
+    packages |= {"reports", "tasks", "testing", "theory", "training"}
     for name in echoic.__all__:
         found = getattr(echoic, name)
         assert found is getattr(echoic, name)

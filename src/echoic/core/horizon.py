@@ -53,6 +53,10 @@ def horizon_of(
 
     An error that is NaN is not known: there the value counts by itself, and the answer says so in
     ``error_known``. None stands for curves that are exact.
+
+    **Example**
+    >>> horizon_of(0.5 ** np.arange(9), None, 0.05, relative=True).last
+    4
     """
     if np.isnan(value[1:]).all():
         return None

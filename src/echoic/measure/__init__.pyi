@@ -1,5 +1,6 @@
 from . import (
     attractors,
+    carriers,
     costs,
     demand,
     gain,
@@ -14,6 +15,11 @@ from .attractors.fixed_points import fixed_points
 from .attractors.orbits import orbit_diagram
 from .attractors.periods import Orbit
 from .attractors.stability import Stability
+from .carriers.channels import channel_reach, channel_recall
+from .carriers.modes import mode_time_constants
+from .carriers.slow_subspace import slow_subspace
+from .carriers.units import unit_time_constants
+from .carriers.visibility import readout_visibility
 from .costs.cost import line_of_cells, mean_squared_cost, random_direction
 from .costs.hessian import hessian_density, hessian_eigenvalues
 from .costs.landscape import cost_slice, filter_normalised, strict_minima
@@ -55,7 +61,10 @@ __all__ = [
     "Stability",
     "attractors",
     "basin_fractions",
+    "carriers",
     "chain_motif",
+    "channel_reach",
+    "channel_recall",
     "coherent_reach",
     "context_ablation",
     "cost_lipschitz",
@@ -107,6 +116,7 @@ __all__ = [
     "lyapunov_until",
     "matrices",
     "mean_squared_cost",
+    "mode_time_constants",
     "noisy_recall",
     "nonnormality",
     "numerical_radius",
@@ -116,11 +126,14 @@ __all__ = [
     "random_direction",
     "raw_recall",
     "reach_curves",
+    "readout_visibility",
     "schur_profile",
     "signal_propagation",
+    "slow_subspace",
     "strict_minima",
     "tangent_kernel",
     "task_gradient_reach",
     "transient_growth",
+    "unit_time_constants",
     "untied_propagation",
 ]

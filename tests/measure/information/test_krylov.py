@@ -28,7 +28,7 @@ def by_eigenvalues(recurrent, drive, max_lag):
     assert len(recurrent) <= FEW_UNITS
     value, stable = white_recall(recurrent, drive, max_lag)
     assert stable
-    return value
+    return value[:, 0]
 
 
 def networks(seed, count):

@@ -5,6 +5,7 @@ Squared lengths of unit directions are averaged at every lag, so that nothing of
 of their scale: ten thousand lags neither under- nor overflow.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -67,10 +68,7 @@ def push_frames(
 ) -> Lengths:
     """Push directions of the state and of the input of lag 0 through ``max_lag`` steps."""
 
-    def inputs_at(step):
-        return inputs[windows.sequence, windows.first + step]
-
-    def measure(frames, logs):
+    def measure(states, frames, logs):
         gain = _spread(frames[0], logs[0], windows.groups, state_directions.shape[1])
         coherent = _coherent(frames[0], logs[0], windows.groups)
         if input_directions is None:
@@ -78,39 +76,65 @@ def push_frames(
         channels = input_directions.shape[1]
         return Lengths(gain, coherent, _spread(frames[1], logs[1], windows.groups, channels))
 
-    def advance(carry, lag):
-        states, frames, logs = carry
-        frames, logs = _rescale(frames, logs)
-        lengths = measure(frames, logs)
-        # Beyond the last lag the input may be out of range; what follows is not looked at.
-        states, frames = jax.vmap(_push, in_axes=(None, 0, 0, 0))(
-            cell, states, inputs_at(burn_in + 1 + lag), frames
-        )
-        return (states, frames, logs), lengths
-
-    states = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (windows.size, *leaf.shape)), state)
-    step = jax.vmap(cell.step)
-    states = jax.lax.fori_loop(0, burn_in, lambda i, now: step(now, inputs_at(i)), states)
-    frames, states = _first_frames(
-        cell, states, inputs_at(burn_in), state_directions, input_directions
-    )
-    logs = tuple(jnp.zeros(windows.size, frame.dtype) for frame in frames)
-    lags = jnp.arange(max_lag + 1, dtype=burn_in.dtype)
-    return jax.lax.scan(advance, (states, frames, logs), lags)[1]
+    begun = begin_frames(cell, inputs, state, windows, burn_in, state_directions, input_directions)
+    return follow_frames(cell, inputs, begun, windows, burn_in, max_lag, measure)[1]
 
 
-def _first_frames(cell, states, xs, state_directions, input_directions):
-    """The frames at lag 0, right after the step that takes the newest input."""
+def begin_frames(cell, inputs, state, windows, burn_in, state_directions, input_directions):
+    """States and frames at lag 0, right after the step that takes the newest input.
+
+    Frames have the axes window, direction, state; either kind of direction may be None.
+    """
+
+    def inputs_at(step):
+        return inputs[windows.sequence, windows.first + step]
 
     def inject(state, x):
         _, push = jax.linearize(lambda x: flatten_state(cell.step(state, x))[0], x)
         return jax.vmap(push)(input_directions)
 
-    shape = (xs.shape[0], *state_directions.shape)
-    frames = (jnp.broadcast_to(state_directions, shape),)
+    states = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (windows.size, *leaf.shape)), state)
+    step = jax.vmap(cell.step)
+    states = jax.lax.fori_loop(0, burn_in, lambda i, now: step(now, inputs_at(i)), states)
+    frames = ()
+    if state_directions is not None:
+        shape = (windows.size, *state_directions.shape)
+        frames = (jnp.broadcast_to(state_directions, shape),)
     if input_directions is not None:
-        frames = (*frames, jax.vmap(inject)(states, xs))
-    return frames, jax.vmap(cell.step)(states, xs)
+        frames = (*frames, jax.vmap(inject)(states, inputs_at(burn_in)))
+    return step(states, inputs_at(burn_in)), frames
+
+
+def follow_frames(
+    cell: AbstractCell,
+    inputs: Float[Array, "b t m"],
+    begun: tuple[State, tuple[Array, ...]],
+    windows: Windows,
+    burn_in: Int[Array, ""],
+    max_lag: int,
+    measure: Callable[[State, tuple[Array, ...], tuple[Array, ...]], Any],
+) -> tuple[Any, Any]:
+    """Push frames from lag 0 on, and apply ``measure(states, frames, logs)`` at every lag.
+
+    A frame is ``exp(log)`` times what it is said to be, one logarithm a window. Returns what there
+    is at the last lag, and what was measured, lags first.
+    """
+
+    def advance(carry, lag):
+        states, frames, logs = carry
+        xs = inputs[windows.sequence, windows.first + burn_in + lag]
+        pushed = jax.vmap(_push, in_axes=(None, 0, 0, 0))(cell, states, xs, frames)
+        # Lag 0 takes no step. A loop that begins at lag 1 would have to compile `measure` twice.
+        states, frames = jax.tree.map(
+            lambda new, old: jnp.where(lag > 0, new, old), pushed, (states, frames)
+        )
+        frames, logs = _rescale(frames, logs)
+        return (states, frames, logs), measure(states, frames, logs)
+
+    states, frames = begun
+    logs = tuple(jnp.zeros(windows.size, frame.dtype) for frame in frames)
+    lags = jnp.arange(max_lag + 1, dtype=burn_in.dtype)
+    return jax.lax.scan(advance, (states, frames, logs), lags)
 
 
 def _push(cell, state, x, frames):

@@ -71,30 +71,30 @@ def reachable(recurrent: np.ndarray, drive: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def white_recall(recurrent: np.ndarray, drive: np.ndarray, max_lag: int) -> tuple[np.ndarray, bool]:
-    """MC(0..max_lag), averaged over channels, and whether the network is stable.
+    """MC(0..max_lag) of each channel, shape (k, m), and whether the network is stable.
 
     Of one that is not, the recall after ``max_lag + 1`` steps of input from rest. Modes that the
     input does not reach count neither way. Cost O(n^3 + n m^2 k), in finite time O(n^2 m k).
     """
     if not (np.all(np.isfinite(recurrent)) and np.all(np.isfinite(drive))):
-        return np.full(max_lag + 1, np.nan), True
+        return np.full((max_lag + 1, drive.shape[1]), np.nan), True
     if len(recurrent) > FEW_UNITS:
         without_eigenvalues = certified_recall(recurrent, drive, max_lag)
         if without_eigenvalues is not None:
-            return without_eigenvalues, True
+            return without_eigenvalues[:, None], True
     recurrent, drive = reachable(recurrent, drive)
     poles = np.linalg.eigvals(recurrent)
     if np.max(np.abs(poles), initial=0.0) >= 1:
         return recall_in_finite_time(recurrent, drive, max_lag), False
     if drive.shape[1] == 1:
-        return 1 - np.cumsum(_scalar_cascade(poles, max_lag) ** 2), True
+        return 1 - np.cumsum(_scalar_cascade(poles, max_lag) ** 2)[:, None], True
     return _matrix_recall(recurrent, drive, max_lag), True
 
 
 def _matrix_recall(recurrent: np.ndarray, drive: np.ndarray, max_lag: int) -> np.ndarray:
     channels = drive.shape[1]
     poles, directions = _sections(recurrent, drive)
-    lost = np.zeros(max_lag + 1)
+    kept = np.empty((max_lag + 1, channels))
     for channel in range(channels):
         signal = np.zeros((channels, max_lag + 1), complex)
         signal[channel, 0] = 1.0
@@ -102,8 +102,8 @@ def _matrix_recall(recurrent: np.ndarray, drive: np.ndarray, max_lag: int) -> np
             along = direction.conj() @ signal
             passed = scipy.signal.lfilter([-np.conj(pole), 1], [1, -pole], along)
             signal += np.outer(direction, passed - along)
-        lost += np.cumsum(np.sum(np.abs(signal) ** 2, axis=0))
-    return 1 - lost / channels
+        kept[:, channel] = 1 - np.cumsum(np.sum(np.abs(signal) ** 2, axis=0))
+    return kept
 
 
 def _scalar_cascade(poles: np.ndarray, max_lag: int) -> np.ndarray:
@@ -152,7 +152,7 @@ def _sections(recurrent: np.ndarray, drive: np.ndarray) -> tuple[list, list]:
 
 
 def recall_in_finite_time(recurrent: np.ndarray, drive: np.ndarray, max_lag: int) -> np.ndarray:
-    """MC(0..max_lag) for an input that lasts ``max_lag + 1`` steps, from rest, at any gain.
+    """MC(0..max_lag) of each channel for ``max_lag + 1`` steps of input, from rest, at any gain.
 
     The leverage scores of the rows of [V, WV, ..., W^max_lag V]', found to numerical rank.
     """
@@ -172,4 +172,4 @@ def recall_in_finite_time(recurrent: np.ndarray, drive: np.ndarray, max_lag: int
     diagonal = np.abs(np.diagonal(upper))
     rank = int(np.sum(diagonal > size * np.finfo(float).eps * diagonal.max(initial=0.0)))
     leverage = np.sum(orthogonal[:, :rank] ** 2, axis=1)
-    return leverage.reshape(max_lag + 1, channels).mean(axis=1)
+    return leverage.reshape(max_lag + 1, channels)

@@ -22,11 +22,16 @@ class Moments(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """R^2 for each lag, its standard error, and the ridge that was used."""
+    """R^2 for each lag, its standard error, the ridge that was used, and both channel by channel.
+
+    A channel that does not vary has no R^2: NaN.
+    """
 
     value: np.ndarray
     standard_error: np.ndarray
     ridge: float
+    by_channel: np.ndarray  # (k, m)
+    channel_error: np.ndarray
 
 
 def moments(
@@ -131,15 +136,19 @@ def held_out_recall(moments: Moments, samples: int, future: int = 0) -> Recall:
     ridge = RIDGES[int(np.argmin(losses))]
     inside, outside = judge(ridge, np.arange(lags * channels))
 
-    def pool(array: np.ndarray) -> np.ndarray:
-        return array.reshape(folds, lags, channels).sum(axis=2)
+    def judged(pool) -> tuple[np.ndarray, np.ndarray]:
+        own, new = pool(inside), pool(outside)
+        own_power, new_power = pool(total_power - power), pool(power)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            own_data = 1 - own.sum(axis=0) / own_power.sum(axis=0)
+            new_data = 1 - new.sum(axis=0) / new_power.sum(axis=0)
+            by_fold = 1 - new / new_power
+        return (own_data + new_data) / 2, by_fold.std(axis=0, ddof=1) / np.sqrt(folds)
 
-    with np.errstate(invalid="ignore", divide="ignore"):
-        own_data = 1 - pool(inside).sum(axis=0) / pool(total_power - power).sum(axis=0)
-        new_data = 1 - pool(outside).sum(axis=0) / pool(power).sum(axis=0)
-        by_fold = 1 - pool(outside) / pool(power)
-    error = by_fold.std(axis=0, ddof=1) / np.sqrt(folds)
-    return Recall((own_data + new_data) / 2, error, ridge)
+    shape = (folds, lags, channels)
+    value, error = judged(lambda array: array.reshape(shape).sum(axis=2))
+    by_channel, channel_error = judged(lambda array: array.reshape(shape))
+    return Recall(value, error, ridge, by_channel, channel_error)
 
 
 def _fit(gram: np.ndarray, cross: np.ndarray, penalty: np.ndarray) -> np.ndarray:

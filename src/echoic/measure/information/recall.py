@@ -66,7 +66,8 @@ def linear_recall(
     **Returns:** an `Estimate` over the lags 0 to ``max_lag``. Sampled: the mean of the R^2 on the
     data of the fit and on held-out blocks, whose biases cancel to first order (so that it may lie
     a little below 0); the standard error is that of ten held-out blocks. Details: ``floor``, the
-    95 % quantile of what chance gives, found from future probes; ``ridge``. Status
+    95 % quantile of what chance gives, found from future probes; ``by_channel`` (m, k), with
+    ``channel_error`` and ``channel_floor``, see [`channel_recall`][echoic.channel_recall]. Status
     ``BELOW_NOISE`` if no lag exceeds it. An unstable linear cell has no stationary recall: with
     ``throw=False`` the exact path returns that of an input that began ``max_lag`` steps ago, at
     rest.
@@ -116,17 +117,22 @@ def linear_recall(
     status = Status.OK
     if form is not None:
         recurrent, drive = (np.asarray(part, float) for part in form[:2])
-        value, stable = white_recall(recurrent, drive, max_lag)
+        each, stable = white_recall(recurrent, drive, max_lag)
         status = Status.OK if stable else Status.UNSTABLE
-        if not np.all(np.isfinite(value)):
+        if not np.all(np.isfinite(each)):
             status |= Status.NOT_FINITE
         zeros = jnp.asarray(np.zeros(max_lag + 1), dtype)  # jnp.zeros compiles for every length
         answer = Estimate(
-            jnp.asarray(value, dtype),
+            jnp.asarray(each.mean(axis=1), dtype),
             zeros,
             status,
             Settings(max_lag=max_lag, method="exact", inputs="white", throw=throw),
-            {"floor": zeros},
+            {
+                "floor": zeros,
+                "by_channel": jnp.asarray(each.T, dtype),
+                "channel_error": jnp.asarray(np.zeros(each.T.shape), dtype),
+                "channel_floor": jnp.asarray(np.zeros(each.shape[1]), dtype),
+            },
         )
         if throw:
             answer.throw(Status.UNSTABLE)
@@ -160,7 +166,12 @@ def linear_recall(
         jnp.asarray(found.standard_error[FUTURE:], dtype),
         status,
         settings,
-        {"floor": jnp.full(max_lag + 1, floor, dtype)},
+        {
+            "floor": jnp.full(max_lag + 1, floor, dtype),
+            "by_channel": jnp.asarray(found.by_channel[FUTURE:].T, dtype),
+            "channel_error": jnp.asarray(found.channel_error[FUTURE:].T, dtype),
+            "channel_floor": jnp.asarray(np.quantile(found.by_channel[:FUTURE], 0.95, 0), dtype),
+        },
     )
 
 
@@ -337,7 +348,9 @@ def _regress(outputs: np.ndarray, targets: np.ndarray, layout: _Layout, future: 
     """In double precision whatever the network's: normal equations square the condition number."""
     lags = layout.max_lag + 1 + future
     if not (np.all(np.isfinite(outputs)) and np.all(np.isfinite(targets))):
-        return Recall(np.full(lags, np.nan), np.full(lags, np.nan), math.nan)
+        none = np.full(lags, np.nan)
+        each = np.full((lags, targets.shape[2]), np.nan)
+        return Recall(none, none, math.nan, each, each)
     outputs, targets = outputs.astype(float), targets.astype(float)
     folds = min(FOLDS, len(layout.first))
     sums = moments(outputs, targets, layout.max_lag, future, folds)

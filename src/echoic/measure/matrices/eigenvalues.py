@@ -153,6 +153,7 @@ def _condition(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Condition numbers of a matrix of several groups, matched to ``values`` by order of size."""
     found, left, right = _eig(matrix, left=True, right=True)
     overlap = np.abs(np.sum(left.conj() * right, axis=0))
-    condition = np.where(overlap > len(matrix) * ROUNDOFF, 1 / overlap, np.inf)
+    with np.errstate(divide="ignore"):
+        condition = np.where(overlap > len(matrix) * ROUNDOFF, 1 / overlap, np.inf)
     rows = np.argsort(-np.abs(found), kind="stable")
     return condition[rows] if len(rows) == len(values) else np.full(len(values), np.nan)

@@ -1,0 +1,1 @@
+"""What carries the memory: directions, units, modes and channels, and what a readout sees of it."""
