@@ -20,7 +20,7 @@ def digits() -> tasks.Pixels:
     return tasks.Pixels("mnist", pixels_per_step=4, permutation=0)
 
 
-def permuted_digits(cell: str, init: str, seeds: int = 3, *, steps: int = 1500) -> dict:
+def permuted_digits(cell: str, init: str, seeds: int = 3, *, steps: int = 800) -> dict:
     """Accuracy of 128 units after a fixed budget; prescriptions are for all 196 steps."""
     task = digits()
     recipe = Kind(cell, init).recipe(task, 128, 196)
@@ -52,7 +52,7 @@ def shakespeare() -> tasks.Text:
     return tasks.Text("tinyshakespeare", segment_length=100)
 
 
-def characters(cell: str, units: int, seeds: int = 3, *, steps: int = 2000) -> dict:
+def characters(cell: str, units: int, seeds: int = 3, *, steps: int = 1200) -> dict:
     """Bits per character of a one-layer network at equal parameters."""
     task = shakespeare()
     recipe = Kind(cell, "default").recipe(task, units, 100)
@@ -93,7 +93,7 @@ def spoken() -> tasks.SpokenDigits:
     return tasks.SpokenDigits(decimation=16, length=400)
 
 
-def speech(cell: str, init: str, seeds: int = 3, *, steps: int = 1500) -> dict:
+def speech(cell: str, init: str, seeds: int = 3, *, steps: int = 800) -> dict:
     """Accuracy on takes 0 to 4 of raw waveforms at 500 Hz, their last 400 samples."""
     task = spoken()
     recipe = Kind(cell, init).recipe(task, 64, 200)
@@ -132,13 +132,13 @@ SPOKEN_NETS = (("elman", "default"), ("gru", "default"), ("residual", "heterogen
 
 EXPERIMENTS = {
     "permuted_digits": Experiment(
-        "MNIST, 4 pixels a step, one permutation, 128 units, 1,500 updates of 64"
+        "MNIST, 4 pixels a step, one permutation, 128 units, 800 updates of 64"
         " (9,000 images to train on, 5,000 others to test on: not the usual split)",
         {f"{c}, {i}": partial(permuted_digits, c, i) for c, i in DIGIT_NETS},
         ranking,
     ),
     "characters": Experiment(
-        "tinyshakespeare, next character, about 60,000 parameters each, 2,000 updates",
+        "tinyshakespeare, next character, about 60,000 parameters each, 1,200 updates",
         {c: partial(characters, c, n) for c, n in TEXT_NETS.items()},
         ranking,
     ),
@@ -149,7 +149,7 @@ EXPERIMENTS = {
         ranking,
     ),
     "spoken_digits": Experiment(
-        "spoken digits from the raw waveform at 500 Hz, 400 steps, 64 units, 1,500 updates",
+        "spoken digits from the raw waveform at 500 Hz, 400 steps, 64 units, 800 updates",
         {f"{c}, {i}": partial(speech, c, i) for c, i in SPOKEN_NETS},
         ranking,
     ),
