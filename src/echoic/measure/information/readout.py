@@ -143,7 +143,9 @@ def held_out_recall(moments: Moments, samples: int, future: int = 0) -> Recall:
             own_data = 1 - own.sum(axis=0) / own_power.sum(axis=0)
             new_data = 1 - new.sum(axis=0) / new_power.sum(axis=0)
             by_fold = 1 - new / new_power
-        return (own_data + new_data) / 2, by_fold.std(axis=0, ddof=1) / np.sqrt(folds)
+            # A symbol that a fold lacks has no error there.
+            error = by_fold.std(axis=0, ddof=1) / np.sqrt(folds)
+        return (own_data + new_data) / 2, error
 
     shape = (folds, lags, channels)
     value, error = judged(lambda array: array.reshape(shape).sum(axis=2))
