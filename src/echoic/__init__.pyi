@@ -77,7 +77,8 @@ from .measure.propagation.timescale import fit_timescale
 from .prescription.design import design
 from .prescription.prescription import Prescription
 from .training.optimiser import Optimiser
-from .training.run import TrainingRun, train
+from .training.result import TrainingRun
+from .training.run import train
 
 __version__: str
 

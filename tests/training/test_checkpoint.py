@@ -328,6 +328,24 @@ def test_a_full_disk_ends_the_run_and_what_was_there_is_whole(
     assert same_run(go(build, mean, folder, resume=True, **options), undisturbed)
 
 
+@pytest.mark.slow
+def test_a_disk_that_is_really_full(build, mean, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        with pytest.raises(OSError, match="the disk is full"):
+            go(build, mean, disk / "run", checkpoint_seconds=0.0, keep=1000)
+        shutil.copytree(disk / "run", tmp_path / "moved")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert len(checkpoints_in(tmp_path / "moved" / "checkpoints")) > 3
+    whole = go(build, mean, tmp_path / "whole")
+    assert same_run(go(build, mean, tmp_path / "moved", resume=True), whole)
+
+
 class Own(echoic.AbstractCell):
     """A cell of one's own that has no family."""
 
@@ -350,8 +368,9 @@ def test_a_cell_of_ones_own_is_kept_in_checkpoints(mean, tmp_path):
     cell = Own(jax.random.normal(KEY, (4, 4)) / 2)
     with pytest.warns(TrainingWarning, match="the networks are in the checkpoints only"):
         whole = go(cell, mean, tmp_path / "run", steps=20)
-    run = go(cell, mean, tmp_path / "run", steps=20, resume=True)
-    assert same_run(run, whole)
+    assert not list((tmp_path / "run").glob("seed-*"))
+    warnings.simplefilter("ignore", TrainingWarning)
+    assert same_run(go(cell, mean, tmp_path / "run", steps=20, resume=True), whole)
 
 
 # --- killed ---------------------------------------------------------------------------------------

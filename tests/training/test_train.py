@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 import equinox as eqx
 import jax
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 from echoic import init
-from echoic.cells import Elman, Network, Readout, Residual
+from echoic.cells import Bidirectional, Elman, Network, Readout, Residual
 from echoic.core.cell import cast, without_law
 from echoic.core.task import Batch
 from echoic.training import Optimiser, train
+from echoic.training.ensemble import mode_of, num_workers
 from echoic.training.members import take_apart
 from echoic.training.objective import loss
 
@@ -156,6 +158,25 @@ def test_a_second_run_compiles_nothing(build, mean, runs):
     with jtu.count_jit_compilation_cache_miss() as count:
         go(build, mean, seeds=(7,), optimiser=dataclasses.replace(ADAM, learning_rate=0.3))
     assert count() == 0
+
+
+def test_a_key_of_the_old_kind_is_as_good(build, mean):
+    options = {"steps": 20, "batch": 8, "every": 20, "validation_size": 16, "optimiser": ADAM}
+    new, old = (train(build, mean, key=make(0), **options) for make in (jax.random.key, raw_key))
+    assert same(new.last, old.last)
+
+
+def raw_key(seed):
+    return jax.random.key_data(jax.random.key(seed))
+
+
+@pytest.mark.parametrize(("backend", "mode"), [("cpu", "threads"), ("gpu", "stacked")])
+def test_the_faster_way_depends_on_the_device(monkeypatch, backend, mode):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert mode_of("auto", 4) == mode
+    assert mode_of("auto", 1) == "threads"
+    assert mode_of("stacked", 4) == "stacked"
+    assert (num_workers(4) > 1) == (mode == "threads" and len(os.sched_getaffinity(0)) > 1)
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -369,6 +390,13 @@ def test_wrong_models_are_refused(build, mean):
     other = Elman(1, 5, key=KEY)
     with pytest.raises(ValueError, match="may differ in the values of their weights only"):
         go([build(KEY), other], mean, seeds=2)
+
+
+def test_a_stream_wants_a_network_with_a_state(text):
+    cells = [Elman(3, 4, key=KEY)] * 2
+    model = Bidirectional([cells], Readout(8, 3, key=KEY))
+    with pytest.raises(ValueError, match="carried from segment to segment, but Bidirectional has"):
+        go(model, text, batch=2)
 
 
 # --- one's own ------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ VERSION = 1
 _REMARKS = ("versions", "chance", "initialiser")
 
 
-def describe_task(task: Any) -> dict[str, Any]:
-    """Its class and what its fields hold; of arrays a hash."""
+def describe_task(task: Any, *, compared: bool) -> dict[str, Any]:
+    """Its class and what its fields hold; of arrays a hash, if it is to be compared one day."""
     fields = (
         {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
         if dataclasses.is_dataclass(task)
@@ -33,7 +33,8 @@ def describe_task(task: Any) -> dict[str, Any]:
         if hasattr(task, "__dict__")
         else {}
     )
-    return {"class": type(task).__name__} | {name: _plain(value) for name, value in fields.items()}
+    plain = {name: _plain(value, compared) for name, value in fields.items()}
+    return {"class": type(task).__name__} | plain
 
 
 def describe_models(models: Sequence[Any]) -> dict[str, Any]:
@@ -65,6 +66,11 @@ def describe_rules(rules: Sequence[Rule], weights: PyTree) -> dict[str, Any]:
     records = [dataclasses.asdict(rule) for rule in rules if isinstance(rule, Optimiser)]
     values = {name: [record[name] for record in records] for name in records[0]}
     return {name: of[0] if len(set(of)) == 1 else of for name, of in values.items()}
+
+
+def describe_loss(loss: Any) -> str:
+    """Its name; of a function of somebody's own the function's."""
+    return loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__name__)
 
 
 def describe_key(key: PRNGKeyArray) -> dict[str, Any]:
@@ -99,13 +105,12 @@ def _without_address(text: str) -> str:
     return text if " at 0x" not in text else text.split(" at 0x")[0] + ">"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, compared: bool) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.ndarray | jax.Array) or (
-        isinstance(value, tuple | list | dict) and jtu.tree_leaves(value)
-    ):
-        return {"hash": hash_of_arrays(value)}
+    if any(map(eqx.is_array_like, jtu.tree_leaves(value))):
+        # Of a large set it takes a second.
+        return {"hash": hash_of_arrays(value) if compared else "not taken"}
     return _without_address(repr(value))
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from echoic.core.checks import one_of
+from echoic.core.model import AbstractModel
 from echoic.training.held_back import HeldBack, HeldBackStream
 from echoic.training.loop import (
     Best,
@@ -285,10 +286,12 @@ class Engine:
             group.state, group.best = found["state"], found["best"]
             group.active, group.step = found["active"], int(found["step"])
 
-    def weights(self, *, best: bool) -> list[PyTree]:
-        """Those of each member."""
-        found = {}
+    def models(self, *, best: bool) -> tuple[AbstractModel, ...]:
+        """The network of each member, with its best weights or its present ones."""
+        found: dict[int, AbstractModel] = {}
         for group in self.groups:
-            tree = group.best.weights if best else group.state.weights
-            found |= {member: part(tree, i) for i, member in enumerate(group.members)}
-        return [found[member] for member in sorted(found)]
+            weights = group.best.weights if best else group.state.weights
+            for i, member in enumerate(group.members):
+                mine = part(weights, i), part(group.constants, i)
+                found[member] = self.recipe.model(*mine)
+        return tuple(found[member] for member in sorted(found))

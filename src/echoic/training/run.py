@@ -5,69 +5,37 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least
-from echoic.core.loss import TargetLoss, target_loss
+from echoic.core.loss import TargetLoss
+from echoic.core.loss import target_loss as target_loss_
 from echoic.core.model import AbstractModel
-from echoic.core.task import AbstractStreamTask, Batch
+from echoic.core.task import AbstractDataTask, AbstractStreamTask, Batch
 from echoic.training import config as config_
-from echoic.training.checkpoint import checkpoints_in
 from echoic.training.diagnostics import Diagnostics, refuse_what_is_no_cell
 from echoic.training.ensemble import Engine, make_groups, mode_of
 from echoic.training.events import Finished, Observer, Started
+from echoic.training.folder import RunFolder
 from echoic.training.held_back import judges_of, parts_of
 from echoic.training.history import History
 from echoic.training.loop import Recipe
 from echoic.training.members import Build, build_models, take_apart
 from echoic.training.optimiser import as_rules, without_numbers
-from echoic.training.session import Outcome, Rules, Session
-from echoic.training.stream import source_of
-from echoic.training.validity import refuse_bad_batch, refuse_other_sizes
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingRun:
-    """What training leaves.
-
-    **Fields**
-
-    - ``networks``: of each member that with the lowest validation loss; ``last``: that after the
-      last update; ``initial``: that before the first.
-    - ``history``: the table of losses, see [`History`][echoic.training.History].
-    - ``outcomes``: how each member ended: ``kind`` is ``"finished"``, ``"stopped"`` (early) or
-      ``"diverged"``, ``sentence`` says why.
-    - ``best_loss``, ``best_step``: the lowest validation loss, and after how many updates.
-    - ``test_loss``, ``test_accuracy``: of ``networks``, on sequences that had no say in anything.
-    - ``chance``: the loss of the best prediction that ignores the input; NaN where the task does
-      not tell.
-    - ``config``: all that the run was started with.
-    - ``folder``: where it was kept, or None.
-    """
-
-    networks: tuple[AbstractModel, ...]
-    last: tuple[AbstractModel, ...]
-    initial: tuple[AbstractModel, ...]
-    history: History
-    outcomes: tuple[Outcome, ...]
-    best_loss: Float[np.ndarray, "s"]
-    best_step: Int[np.ndarray, "s"]
-    test_loss: Float[np.ndarray, "s"]
-    test_accuracy: Float[np.ndarray, "s"]
-    chance: float
-    config: dict[str, Any]
-    folder: pathlib.Path | None
-
-    @property
-    def network(self) -> AbstractModel:
-        """The best of the first member."""
-        return self.networks[0]
+from echoic.training.result import TrainingRun
+from echoic.training.session import Rules, Session
+from echoic.training.stream import AbstractSource, source_of
+from echoic.training.validity import (
+    refuse_bad_batch,
+    refuse_other_sizes,
+    refuse_what_carries_no_state,
+)
 
 
 def train(
@@ -148,74 +116,87 @@ def train(
     >>> bool(run.test_loss[0] < 0.05), run.outcomes[0].sentence
     (True, 'finished after 100 steps')
     """
-    at_least("steps", steps, 1)
-    every = max(steps // 100, min(steps, 20)) if every is None else at_least("every", every, 1)
     at_least("validation_size", validation_size, 1)
-    if patience is not None:
-        at_least("patience", patience, 1)
     numbers = _seeds(seeds)
     rules = as_rules(optimiser, len(numbers))
-    keys = _keys(key)
-    by_member = [jr.split(jr.fold_in(keys["members"], number), 3) for number in numbers]
-    build_keys, data_keys, dropout_keys = zip(*by_member, strict=True)
-
-    source = source_of(task, batch, keys["example"])
-    parts = parts_of(
-        task,
-        source,
-        validation_size,
-        validation_key=keys["validation"],
-        test_key=keys["test"],
+    plan = Rules(
+        at_least("steps", steps, 1),
+        max(steps // 100, min(steps, 20)) if every is None else at_least("every", every, 1),
+        None if patience is None else at_least("patience", patience, 1),
+        target_loss,
+        diagnostics,
+        checkpoint_seconds,
     )
-    models = build_models(model, task.output_size, build_keys)
-    kind = _loss_of(task, loss, parts["validation"])
-    refuse_other_sizes(models[0], task)
-    refuse_what_is_no_cell(models[0], diagnostics)
-    _refuse_bad_data(task, parts, kind, batch)
+    if resume and folder is None:
+        raise ValueError("resume=True needs the folder of the run.")
+    place = None
+    if folder is not None:
+        place = RunFolder(pathlib.Path(folder), numbers, keep=at_least("keep", keep, 1))
 
-    static, weights, constants = take_apart(models, rules, steps, data_keys, dropout_keys)
-    mode = mode_of(together, len(numbers))
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jr.wrap_key_data(key)
+    keys = _keys(key, numbers)
+    source = source_of(task, batch, keys.example)
+    parts = parts_of(
+        task, source, validation_size, validation_key=keys.validation, test_key=keys.test
+    )
+    models = build_models(model, task.output_size, keys.build)
+    kind = _loss_of(task, loss, parts["validation"])
+    _refuse_what_does_not_fit(models[0], task, source, parts, kind)
+    refuse_what_is_no_cell(models[0], diagnostics)
+
+    static, weights, constants = take_apart(models, rules, steps, keys.data, keys.dropout)
     recipe = Recipe(static, kind, without_numbers(rules[0]))
+    mode = mode_of(together, len(numbers))
     engine = Engine(recipe, source, make_groups(recipe, source, weights, constants, mode), steps)
-    plan = Rules(steps, every, patience, target_loss, diagnostics, checkpoint_seconds, keep)
-    chance = float(getattr(task, "chance", math.nan))
     config = {
         "version": config_.VERSION,
         "steps": steps,
         "batch": batch,
-        "every": every,
+        "every": plan.every,
         "validation_size": validation_size,
         "patience": patience,
         "target_loss": target_loss,
         "seeds": list(numbers),
         "mode": mode,
-        "loss": kind
-        if isinstance(kind, str)
-        else getattr(kind, "__qualname__", type(kind).__name__),
+        "loss": config_.describe_loss(kind),
         "key": config_.describe_key(key),
         "optimiser": config_.describe_rules(rules, weights[0]),
         "diagnostics": None if diagnostics is None else dataclasses.asdict(diagnostics),
-        "task": config_.describe_task(task),
+        "task": config_.describe_task(task, compared=place is not None),
         "model": config_.describe_models(models),
-        "chance": chance,
+        "chance": float(getattr(task, "chance", math.nan)),
         "versions": config_.versions(),
     }
-    place = None if folder is None else pathlib.Path(folder)
+    judges = judges_of(source, parts)
     session = Session(
-        engine,
-        constants,
-        judges_of(source, parts),
-        parts["validation"],
-        plan,
-        tuple(observers),
-        place,
-        numbers,
-        keys["diagnostics"],
+        engine, judges, parts["validation"], plan, tuple(observers), place, keys.diagnostics
     )
-    _open(session, config, resume=resume)
+    if place is not None:
+        place.begin(config, resume=resume)
+    if resume:
+        session.resume()
     session.tell(Started(session.step, steps, len(numbers), config))
     session.run()
-    return _result(session, models, chance, config)
+    return _result(session, models, config)
+
+
+class _Keys(NamedTuple):
+    """One key for each use; the last three are lists, one for each member."""
+
+    validation: PRNGKeyArray
+    test: PRNGKeyArray
+    example: PRNGKeyArray
+    diagnostics: PRNGKeyArray
+    build: list[PRNGKeyArray]
+    data: list[PRNGKeyArray]
+    dropout: list[PRNGKeyArray]
+
+
+def _keys(key: PRNGKeyArray, numbers: tuple[int, ...]) -> _Keys:
+    members, *shared = jr.split(key, 5)
+    by_member = [jr.split(jr.fold_in(members, number), 3) for number in numbers]
+    return _Keys(*shared, *map(list, zip(*by_member, strict=True)))
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
@@ -227,69 +208,47 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return numbers
 
 
-def _keys(key: PRNGKeyArray) -> dict[str, PRNGKeyArray]:
-    names = ("members", "validation", "test", "example", "diagnostics")
-    return dict(zip(names, jr.split(key, len(names)), strict=True))
-
-
 def _loss_of(task: Any, loss: Any, validation: Batch) -> Any:
     named = getattr(task, "loss", None) if loss is None else loss
     if named is None:
         classes = jnp.issubdtype(validation.targets.dtype, jnp.integer)
         return "cross_entropy" if classes else "mean_squared_error"
-    target_loss(named)
+    target_loss_(named)
     return named
 
 
-def _refuse_bad_data(task: Any, parts: dict[str, Batch], loss: Any, batch: int) -> None:
+def _refuse_what_does_not_fit(
+    model: AbstractModel, task: Any, source: AbstractSource, parts: dict[str, Batch], loss: Any
+) -> None:
+    refuse_other_sizes(model, task)
+    refuse_what_carries_no_state(model, source)
     if isinstance(task, AbstractStreamTask):
-        parts = {"training": task.segment(0, batch)} | parts
-    elif hasattr(task, "train"):
+        parts = {"training": task.segment(0, source.size)} | parts
+    elif isinstance(task, AbstractDataTask):
         parts = {"training": task.train} | parts
     for name, data in parts.items():
         refuse_bad_batch(f"{name} data", data, task, loss)
 
 
-def _open(session: Session, config: dict[str, Any], *, resume: bool) -> None:
-    """Make the run's folder, or go on with the run that lies there."""
-    folder = session.folder
-    if folder is None:
-        if resume:
-            raise ValueError("resume=True needs the folder of the run.")
-        return
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    then = config_.read_config(folder)
-    if not resume and (then is not None or checkpoints_in(folder / "checkpoints")):
-        raise ValueError(
-            f"there is a run in {str(folder)!r} already: resume=True goes on with it, another"
-            " folder begins anew."
-        )
-    if then is not None:
-        config_.refuse_other_config(folder, then, config)
-    config_.write_config(folder, config)
-    if resume:
-        session.resume()
-
-
 def _result(
-    session: Session, models: Sequence[AbstractModel], chance: float, config: dict[str, Any]
+    session: Session, models: Sequence[AbstractModel], config: dict[str, Any]
 ) -> TrainingRun:
-    best_loss, best_step = session.engine.best
-    test_loss, test_accuracy = session.engine.examine(session.judges.test, of_best=True)
-    session.tell(
-        Finished(tuple(test_loss.tolist()), tuple(test_accuracy.tolist()), session.seconds)
-    )
+    engine = session.engine
+    best_loss, best_step = engine.best
+    test_loss, test_accuracy = engine.examine(session.judges.test, of_best=True)
+    loss, accuracy = tuple(test_loss.tolist()), tuple(test_accuracy.tolist())
+    session.tell(Finished(loss, accuracy, session.seconds))
     return TrainingRun(
-        session.models(best=True),
-        session.models(best=False),
-        tuple(models),
-        History.of(session.rows),
-        tuple(session.outcomes[member] for member in range(session.engine.num_members)),
-        best_loss,
-        best_step,
-        test_loss,
-        test_accuracy,
-        chance,
-        config,
-        session.folder,
+        networks=engine.models(best=True),
+        last=engine.models(best=False),
+        initial=tuple(models),
+        history=History.of(session.rows),
+        outcomes=tuple(session.outcomes[member] for member in range(engine.num_members)),
+        best_loss=best_loss,
+        best_step=best_step,
+        test_loss=test_loss,
+        test_accuracy=test_accuracy,
+        chance=config["chance"],
+        config=config,
+        folder=None if session.folder is None else session.folder.path,
     )

@@ -1,34 +1,24 @@
 """A run in progress: intervals of training that end with an examination, kept on disk."""
 
 import dataclasses
-import errno
-import pathlib
 import time
-import warnings
 from typing import Any, Literal, NamedTuple
 
 import jax.random as jr
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from echoic.cells.store import save
-from echoic.core.files import write_whole
-from echoic.core.model import AbstractModel
 from echoic.core.task import Batch
-from echoic.training.checkpoint import Checkpoint, load_newest, save_checkpoint
+from echoic.training.checkpoint import Checkpoint
 from echoic.training.diagnostics import Diagnostics, diagnose
 from echoic.training.ensemble import Engine
 from echoic.training.events import Advanced, Ended, Event, Examined, Observer, Saved
+from echoic.training.folder import RunFolder
 from echoic.training.held_back import Judges
 from echoic.training.history import History
-from echoic.training.loop import Constants
 
-# metrics.csv is for looking at; the checkpoint holds the table as well.
+# How often the table is written between two checkpoints.
 _SECONDS_BETWEEN_TABLES = 5.0
-
-
-class TrainingWarning(UserWarning):
-    """Something about a run that its user should know and that does not end it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +39,6 @@ class Rules(NamedTuple):
     target_loss: float | None
     diagnostics: Diagnostics | None
     checkpoint_seconds: float
-    keep: int
 
 
 class Session:
@@ -58,28 +47,23 @@ class Session:
     def __init__(
         self,
         engine: Engine,
-        constants: list[Constants],
         judges: Judges,
         example: Batch,
         rules: Rules,
         observers: tuple[Observer, ...],
-        folder: pathlib.Path | None,
-        seeds: tuple[int, ...],
+        folder: RunFolder | None,
         key: PRNGKeyArray,
     ):
         self.engine = engine
-        self.constants = constants
         self.judges = judges
         self.example = example
         self.rules = rules
         self.observers = observers
         self.folder = folder
-        self.seeds = seeds
         self.key = key
         self.rows: list[dict[str, Any]] = []
         self.outcomes: dict[int, Outcome] = {}
         self.examined = self.diagnosed = 0
-        self.stored_best = np.full(engine.num_members, -1)
         self._seconds_before = 0.0
         self._started = self._last_checkpoint = time.perf_counter()
         self._last_table = 0.0
@@ -163,15 +147,16 @@ class Session:
         self.rows += rows
         self.examined = step
         self.tell(Examined(step, tuple(rows)))
-        if self.seconds - self._last_table >= _SECONDS_BETWEEN_TABLES:
-            self._write_table()
+        if self.folder and self.seconds - self._last_table >= _SECONDS_BETWEEN_TABLES:
+            self.folder.write_table(History.of(self.rows))
+            self._last_table = self.seconds
 
     def _diagnose(self, step: int) -> dict[int, dict[str, float]]:
         wanted = self.rules.diagnostics
         if wanted is None or step - self.diagnosed < wanted.every:
             return {}
         self.diagnosed = step
-        models = self.models(best=False)
+        models = self.engine.models(best=False)
         return {
             member: diagnose(
                 models[member],
@@ -222,11 +207,6 @@ class Session:
             return Outcome("finished", step, f"finished after {step} steps")
         return None
 
-    def models(self, *, best: bool) -> tuple[AbstractModel, ...]:
-        """The networks of all members."""
-        weights = self.engine.weights(best=best)
-        return tuple(map(self.engine.recipe.model, weights, self.constants))
-
     # --- on disk ----------------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
@@ -240,26 +220,16 @@ class Session:
             "outcomes": {str(i): dataclasses.asdict(o) for i, o in self.outcomes.items()},
         }
         stored = Checkpoint(self.engine.stored(), History.of(self.rows).columns, header)
-        try:
-            path = save_checkpoint(
-                self.folder / "checkpoints", self.step, stored, keep=self.rules.keep
-            )
-            self._write_table()
-            self._write_networks()
-        except OSError as error:
-            raise OSError(
-                error.errno or errno.EIO,
-                f"training ended at step {self.step}: {error.strerror or error}. What was written"
-                " before is whole: once that is put right, resume=True goes on from the last"
-                " checkpoint",
-            ) from error
+        models = self.engine.models(best=True)
+        path = self.folder.write(self.step, stored, models, *self.engine.best)
         self._last_checkpoint = time.perf_counter()
+        self._last_table = self.seconds
         self.tell(Saved(self.step, path))
 
     def resume(self) -> bool:
         """Go on from the newest checkpoint; whether there was one."""
         assert self.folder is not None
-        found = load_newest(self.folder / "checkpoints", self.engine.stored())
+        found = self.folder.newest(self.engine.stored())
         if found is None:
             return False
         self.engine.restore(found.arrays)
@@ -275,30 +245,3 @@ class Session:
                 del self.outcomes[member]
                 self.engine.reinstate(member)
         return True
-
-    def _write_table(self) -> None:
-        if self.folder is not None:
-            write_whole(self.folder / "metrics.csv", History.of(self.rows).to_csv())
-            self._last_table = self.seconds
-
-    def _write_networks(self) -> None:
-        """The best network of each member, where it has changed and is of a known family."""
-        assert self.folder is not None
-        best_loss, best_step = self.engine.best
-        changed = np.flatnonzero(np.isfinite(best_loss) & (best_step != self.stored_best))
-        if not len(changed):
-            return
-        models = self.models(best=True)
-        for member in changed.tolist():
-            path = self.folder / f"seed-{self.seeds[member]}.safetensors"
-            remarks = {"step": int(best_step[member]), "validation_loss": float(best_loss[member])}
-            try:
-                save(models[member], path, metadata=remarks)
-            except ValueError as error:
-                if self.stored_best[member] < 0:
-                    warnings.warn(
-                        f"the networks are in the checkpoints only: {error}",
-                        TrainingWarning,
-                        stacklevel=2,
-                    )
-            self.stored_best[member] = best_step[member]

@@ -169,7 +169,8 @@ class Drawn(AbstractSource):
         keys = jax.vmap(jr.fold_in, in_axes=(None, 0))(key, jnp.arange(self.reach) + start)
         drawn = [self.sample(one, self.size) for one in keys]
         columns = [column for column in zip(*drawn, strict=True) if column[0] is not None]
-        return Batch(*(np.stack([np.asarray(part) for part in column]) for column in columns))
+        stacked: list[Any] = [np.stack([np.asarray(a) for a in column]) for column in columns]
+        return Batch(*stacked)
 
     def batch(self, feed: Batch, key: PRNGKeyArray, step: Any, start: Any) -> Batch:
         """That of the step."""
@@ -236,4 +237,7 @@ def _is_traceable(sample: Callable, size: int, key: PRNGKeyArray) -> bool:
 
 
 def _on_device(tree: Any) -> Any:
-    return jtu.tree_map(lambda leaf: jnp.asarray(leaf) if eqx.is_array_like(leaf) else leaf, tree)
+    """NumPy arrays become JAX's own, once; plain numbers stay what they are."""
+    return jtu.tree_map(
+        lambda leaf: jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf, tree
+    )

@@ -8,6 +8,7 @@ import numpy as np
 from echoic.core.loss import TargetLoss, at_last_step
 from echoic.core.model import AbstractModel
 from echoic.core.task import Batch
+from echoic.training.stream import AbstractSource
 
 
 def refuse_other_sizes(model: AbstractModel, task: Any) -> None:
@@ -22,6 +23,15 @@ def refuse_other_sizes(model: AbstractModel, task: Any) -> None:
         raise ValueError(
             f"the readout has {outputs} output(s), the task wants {task.output_size}: they must be"
             " equal."
+        )
+
+
+def refuse_what_carries_no_state(model: AbstractModel, source: AbstractSource) -> None:
+    """A stream wants a network that can go on where it stopped."""
+    if source.carries and not hasattr(model, "initial_state"):
+        raise ValueError(
+            f"the state is carried from segment to segment, but {type(model).__name__} has none"
+            " that could be: train a causal network on this task."
         )
 
 
