@@ -271,6 +271,10 @@ def embedding(size):
             lambda: Bidirectional([(elman(), Network(elman(), dropout=0.5))]),
             "cannot have a dropout of its own",
         ),
+        (
+            lambda: Bidirectional([(elman(), elman())]).run(jnp.ones((B, T, M)), state=(0, 1)),
+            "state must be a tuple of 1, one part a layer",
+        ),
         (lambda: Embedding(0, 2, key=KEY), "vocabulary must lie in 1"),
         (
             lambda: Embedding(2, 2, weight=lambda key, shape, dtype: jnp.zeros(2), key=KEY),

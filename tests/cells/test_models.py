@@ -195,7 +195,7 @@ def test_shapes_the_end_the_state_and_symbols(model):
 
 
 # PyTorch is the oracle of the others' gradients.
-@each(language_model, untied)
+@each(untied)
 def test_gradients_and_ensembles(model):
     """The gradient along one direction, of an ensemble of models beside this one."""
     trained, fixed = eqx.partition(model, trainable_filter(model))

@@ -16,6 +16,7 @@ from echoic.cells.stacking import (
     refuse_other_width,
     refuse_what_is_no_layer,
     required,
+    states_of,
 )
 from echoic.cells.symbols import as_numbers, checked, entered
 from echoic.core.cell import AbstractCell, State
@@ -116,7 +117,7 @@ class Bidirectional(AbstractModel):
         their own ends, (b, 2n). With ``key``, under dropout.
         """
         below = checked(inputs, self.input_size)
-        states = ((None, None),) * self.num_layers if state is None else state
+        states = states_of(state, (None, None), self.num_layers)
         keys = jr.split(key, self.num_layers) if key is not None and self.dropout else None
         final = []
         for layer, (pair, starts) in enumerate(zip(self.pairs, states, strict=True)):

@@ -17,6 +17,7 @@ from echoic.cells.stacking import (
     refuse_other_width,
     refuse_what_is_no_layer,
     required,
+    states_of,
 )
 from echoic.cells.symbols import as_numbers, checked, entered
 from echoic.core.cell import AbstractCell, Law, LinearForm, State
@@ -162,7 +163,7 @@ class Network(AbstractCell, AbstractModel):
         keys: Array,
     ) -> Rollout:
         """Layer after layer, with numbers left out in between."""
-        states = (None,) * len(stack) if state is None else state
+        states = states_of(state, None, len(stack))
         final = []
         for i, (cell, part) in enumerate(zip(stack, states, strict=True)):
             above = i + 1 < len(stack)

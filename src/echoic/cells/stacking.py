@@ -1,9 +1,11 @@
 """What may be put inside what, and on top of it."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from echoic.cells.readout import Readout
-from echoic.core.cell import AbstractCell
+from echoic.core.cell import AbstractCell, State
+from echoic.core.model import AbstractModel
 
 R = TypeVar("R")
 
@@ -12,7 +14,7 @@ def refuse_what_is_no_layer(cell: Any) -> None:
     """Refuse what is no cell, and a network whose readout or dropout would be ignored inside."""
     if not isinstance(cell, AbstractCell):
         raise ValueError(f"cells must be AbstractCells, got {cell!r:.200}.")
-    for name in ("readout", "dropout"):
+    for name in ("readout", "dropout") if isinstance(cell, AbstractModel) else ():
         if getattr(cell, name, None):
             raise ValueError(
                 f"a {type(cell).__name__} inside another network cannot have a {name} of its own:"
@@ -33,6 +35,17 @@ def refuse_other_width(readout: Readout | None, width: int, below: str) -> None:
             f"the readout takes {readout.weight.shape[-1]} numbers, but {below}: they must be"
             " equal."
         )
+
+
+def states_of(state: State, nothing: Any, layers: int) -> Sequence[State]:
+    """The states of the layers; ``nothing`` for each where none is given."""
+    if state is None:
+        return (nothing,) * layers
+    if not isinstance(state, tuple | list) or len(state) != layers:
+        raise ValueError(
+            f"state must be a tuple of {layers}, one part a layer, got {state!r:.200}."
+        )
+    return state
 
 
 def required(readout: R | None, call: str) -> R:
