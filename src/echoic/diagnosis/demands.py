@@ -14,13 +14,15 @@ from echoic.core.loss import TargetLoss, at_last_step
 from echoic.core.records import Curve
 from echoic.core.task import Batch
 from echoic.diagnosis.assemble import Progress
+from echoic.diagnosis.task_sequences import held_out
 from echoic.measure.demand.ablation import context_ablation
 from echoic.measure.demand.task_gradient import task_gradient_reach
 
 # Where each lag costs a run: those that are looked at one by one, and about how many in all.
-_DENSE, _LAGS = 8, 26
+_ALL, _DENSE, _LAGS = 64, 8, 26
 # Where it costs nothing, and of a solver that is nothing to run: all lags, up to so many.
 _EVERY_LAG = 1_000
+_SOLVER_ROWS = 1_000
 
 SOURCES = {
     "context_ablation": "Context replaced by that of another sample (after Khandelwal et al. 2018)",
@@ -70,7 +72,8 @@ def demanded(
     solver = None
     if solve is not None:
         progress.stage("perfect solver", "context ablation")
-        solver = _solvers_demand(solve, batch, loss, largest, key=key)
+        many = held_out(task, _SOLVER_ROWS, key=key)
+        solver = _solvers_demand(solve, many, loss, largest, key=key)
     known = [stated, solver and solver.horizon and solver.horizon.last]
     wanted = [mark for mark in (*known, *marks) if mark is not None]
     lags = _lags(largest, wanted, batch)
@@ -78,20 +81,16 @@ def demanded(
     for name, network in networks.items():
         progress.stage(name, "what its loss looks back at")
         found[name] = _demands(network, batch, loss, lags, thresholds=thresholds, key=key)
-    need = _need(stated, solver, list(found.values())[-1])
-    beside = {} if solver is None else {"solver_ablation": solver}
-    return Demanded(
-        {
-            name: tuple((curves | _scaled(beside, curves)).values())
-            for name, curves in found.items()
-        },
-        need,
-    )
+    trained = list(networks)[-1]
+    need = _need(stated, solver, found[trained])
+    if solver is not None:
+        found[trained] |= _scaled(solver, found[trained])
+    return Demanded({name: tuple(curves.values()) for name, curves in found.items()}, need)
 
 
 def _need(stated: int | None, solver: Curve | None, trained: dict[str, Curve]) -> Need | None:
     if stated is not None:
-        return Need(stated, "stated by the task")
+        return need_of(stated)
     if solver is not None and solver.horizon is not None and solver.horizon.last >= 0:
         return Need(solver.horizon.last, "the last lag that its perfect solver uses")
     horizon = trained["context_ablation_from"].horizon
@@ -102,17 +101,20 @@ def _need(stated: int | None, solver: Curve | None, trained: dict[str, Curve]) -
     )
 
 
-def _scaled(solver: dict[str, Curve], curves: dict[str, Curve]) -> dict[str, Curve]:
+def need_of(stated: int | None) -> Need | None:
+    """What the task itself says of its need."""
+    return None if stated is None else Need(stated, "stated by the task")
+
+
+def _scaled(solver: Curve, curves: dict[str, Curve]) -> dict[str, Curve]:
     """A solver's rise of the loss at the height of the network's.
 
     A solver that is certain loses without bound where it is misled: only the shape can be compared.
     """
-    height = float(np.max(curves["context_ablation"].value))
-    return {
-        name: dataclasses.replace(curve, value=curve.value * height / float(curve.value.max()))
-        for name, curve in solver.items()
-        if height > 0 and curve.value.max() > 0
-    }
+    height, own = float(np.max(curves["context_ablation"].value)), float(np.max(solver.value))
+    if not (height > 0 and own > 0):
+        return {}
+    return {"solver_ablation": dataclasses.replace(solver, value=solver.value * height / own)}
 
 
 def _largest_lag(batch: Batch, stated: int | None) -> int:
@@ -128,11 +130,11 @@ def _largest_lag(batch: Batch, stated: int | None) -> int:
 
 
 def _lags(largest: int, marks: Sequence[int], batch: Batch) -> np.ndarray:
-    """All lags where every step has a target, which is as cheap as a few.
+    """All lags where they are few, or every step has a target: they then cost no more than some.
 
     Else the first ones, then equal ratios; each of ``marks`` with its neighbours.
     """
-    if not at_last_step(batch.targets) and largest <= _EVERY_LAG:
+    if largest <= (_ALL if at_last_step(batch.targets) else _EVERY_LAG):
         return np.arange(largest + 1, dtype=np.int32)
     spread = np.geomspace(1, largest, _LAGS).round().astype(int)
     near = np.add.outer(np.array([mark for mark in marks if mark >= 0], int), [-1, 0, 1]).ravel()

@@ -40,7 +40,7 @@ THOROUGH = Effort(
     windows=9,
 )
 # What fits beside a training run: gains, recall and exponents.
-BRIEF = Effort(starts=16, exponent_steps=1_000, recall_steps=4_000, extras=False)
+BRIEF = Effort(exponent_steps=1_000, recall_steps=4_000, extras=False)
 
 # Above these sizes the full spectrum costs minutes, and only its leading part is measured.
 FULL_SPECTRUM_STATES = 320

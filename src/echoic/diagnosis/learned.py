@@ -112,16 +112,18 @@ def _up_to(horizon: Horizon) -> str:
 def _sentence(need: Need | None, reach: _Reach) -> str:
     """What is needed and what is there."""
     bound = "at least lag" if reach.is_open else "lag"
-    reaches = f"the network reaches {bound} {reach.lag}" if reach.lag >= 0 else ""
+    reaches = ""
+    if reach.by:
+        where = f"{bound} {reach.lag}" if reach.lag >= 0 else "none"
+        reaches = f"the network reaches {where}"
     if need is None:
-        first = "What the task needs is not known"
+        first = "What the task needs is not known" if reaches else ""
     elif need.lag < 0:
         first = "No lag of the input makes a difference to the loss"
     else:
         first = f"The task needs lag {need.lag}" + ("" if need.exact else " or more")
         reaches = reaches.replace("lag ", "")
-        reaches = reaches or "the network reaches none"
-    return f"{first}; {reaches}." if reaches else f"{first}."
+    return "; ".join(part for part in (first, reaches) if part) + ("." if first else "")
 
 
 def verdict_of(record: TrainingRecord) -> str:
@@ -135,7 +137,8 @@ def verdict_of(record: TrainingRecord) -> str:
     else:
         low, high = float(known.min()), float(known.max())
         span = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
-        first = f"Trained on {record.task}{whose}: test loss {span} {record.unit}"
+        unit = record.unit if record.unit == "nats" else f"({record.unit})"
+        first = f"Trained on {record.task}{whose}: test loss {span} {unit}"
         if len(known) < count:
             first += f" for {len(known)} of them"
         first += _beside_chance(known, record.chance) + "."

@@ -30,11 +30,15 @@ _MOST_NUMBERS = 8_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Remembered:
-    """Records by name, the signal that drove the networks, and what must be told besides."""
+    """Records by name, the signal that drove the networks, and what must be told besides.
+
+    ``horizon`` is the lag that they were judged at, 0 if they were not.
+    """
 
     networks: dict[str, NetworkRecord]
     signal: SignalRecord
     notes: tuple[str, ...] = ()
+    horizon: int = 0
 
 
 def remembered(
@@ -71,7 +75,7 @@ def remembered(
             family=family_of(network),
             notify=lambda stage, name=name: progress.stage(name, stage),
         )
-    return Remembered(records, signal.record, signal.warnings)
+    return Remembered(records, signal.record, signal.warnings, plan.horizon)
 
 
 def _prepared(
@@ -80,7 +84,7 @@ def _prepared(
     """Sequences as the network sees them, and what is asked of it."""
     some = held_out(task, 2, key=key, length=max(200, 4 * horizon))
     length, channels = some.inputs.shape[1], network.input_size
-    horizon = min(horizon, length - 2)
+    horizon = min(horizon, length - 1)
     if horizon < 1:
         raise ValueError(f"sequences of {length} steps are too short to remember anything over.")
     lags = largest_lag(horizon, length)

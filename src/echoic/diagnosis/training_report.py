@@ -11,11 +11,12 @@ import numpy as np
 
 from echoic.core.checks import at_least
 from echoic.core.horizon import DEMAND_SHARE, Thresholds
-from echoic.core.loss import UNITS, TargetLoss
+from echoic.core.loss import UNITS, TargetLoss, at_last_step
 from echoic.core.records import NetworkRecord, ReportRecord
+from echoic.core.task import Batch
 from echoic.diagnosis.assemble import Progress, machine, versions
 from echoic.diagnosis.citations import CITATIONS, TRAINING_CITATIONS
-from echoic.diagnosis.demands import demanded
+from echoic.diagnosis.demands import Demanded, demanded, need_of, stated_need
 from echoic.diagnosis.learned import training_record, verdict_of
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.task_memory import Remembered, bare, remembered, unseen
@@ -23,7 +24,7 @@ from echoic.diagnosis.task_sequences import held_out
 
 BEFORE, AFTER = "before training", "after training"
 
-_ROWS, _MANY_ROWS = 64, 256
+_ROWS, _STEPS = 64, 20_000
 # A readout of so many symbols takes as long as the network: fewer sequences then.
 _MANY_OUTPUTS, _FEW_ROWS = 1_000, 16
 # Of a text so many steps are joined: a network may remember more than a segment.
@@ -41,6 +42,7 @@ def training_report(
     member: int = 0,
     loss: str | TargetLoss | None = None,
     horizon: int | None = None,
+    demand: bool = True,
     memory: bool = True,
     thorough: bool = False,
     thresholds: Thresholds | None = None,
@@ -66,7 +68,8 @@ def training_report(
     - ``member``: whose memory is measured.
     - ``loss``: needed where the run was trained with a function of one's own.
     - ``horizon``: the lag at which gain and recall are judged; by default X.
-    - ``memory``: False leaves the checkup out, which takes most of the time.
+    - ``demand``: False leaves out what the loss looks back at, ``memory``: False the checkup, which
+      takes most of the time; without both the report is ready at once.
     - ``thorough``: four times the sequences, and all that a checkup measures.
     - ``progress``: whom to tell what is being measured.
 
@@ -89,25 +92,27 @@ def training_report(
     thresholds, progress = thresholds or Thresholds(), progress or Progress()
     networks = _networks(run, initial, member)
     data_key, demand_key, memory_key = jr.split(key, 3)
-    many = getattr(task, "output_size", 1) > _MANY_OUTPUTS
-    rows = _FEW_ROWS if many else _MANY_ROWS if thorough else _ROWS
-    asked = demanded(
-        task,
-        held_out(task, rows, key=data_key, length=_STREAM_STEPS),
-        networks,
-        loss,
-        marks=() if horizon is None else (at_least("horizon", horizon, 1),),
-        thresholds=thresholds,
-        progress=progress,
-        key=demand_key,
-    )
-    needed = 1 if asked.need is None else max(1, asked.need.lag)
+    marks = () if horizon is None else (at_least("horizon", horizon, 1),)
+    asked = Demanded({name: () for name in networks}, need_of(stated_need(task)))
+    if demand:
+        asked = demanded(
+            task,
+            _sequences(task, thorough, key=data_key),
+            networks,
+            loss,
+            marks=marks,
+            thresholds=thresholds,
+            progress=progress,
+            key=demand_key,
+        )
+    if horizon is None:
+        horizon = 1 if asked.need is None else max(1, asked.need.lag)
     found = Remembered({}, unseen(task))
     if memory:
         found = remembered(
             task,
             networks,
-            horizon or needed,
+            horizon,
             thorough=thorough,
             thresholds=thresholds,
             progress=progress,
@@ -128,7 +133,7 @@ def training_report(
     )
     return Report(
         ReportRecord(
-            horizon=horizon or needed,
+            horizon=found.horizon or horizon,
             max_lag=max((int(c.lags[-1]) for n in records for c in n.curves), default=1),
             verdict=verdict_of(training),
             networks=records,
@@ -149,6 +154,15 @@ def training_report(
             training=training,
         )
     )
+
+
+def _sequences(task: Any, thorough: bool, *, key: jax.Array) -> Batch:
+    """Sequences to replace inputs of; more of them where each has a single target."""
+    few = held_out(task, 2, key=key, length=_STREAM_STEPS)
+    rows = _FEW_ROWS if getattr(task, "output_size", 1) > _MANY_OUTPUTS else _ROWS
+    if at_last_step(few.targets):
+        rows = max(rows, min(8 * rows, _STEPS // few.inputs.shape[1]))
+    return held_out(task, 4 * rows if thorough else rows, key=key, length=_STREAM_STEPS)
 
 
 def _loss_of(run: Any, loss: str | TargetLoss | None) -> str | TargetLoss:

@@ -20,7 +20,7 @@ KINDS = ("validation", "training")
 QUANTITIES = {
     "loss": (
         "loss",
-        "The loss on sequences held back (validation), solid, and while training, dashed.",
+        "The loss on sequences held back (validation), solid, and while training, dotted.",
     ),
     "accuracy": ("accuracy", "The share of targets that are met, on sequences held back."),
 }

@@ -63,6 +63,9 @@ def _range(record: ReportRecord, panel: str, quantity: str) -> tuple[float, floa
     values = [np.asarray(curve.value, float) for curve in _curves(record, quantity)]
     top = max((float(v[np.isfinite(v)].max()) for v in values if np.isfinite(v).any()), default=1.0)
     if quantity in RISES:
+        # The bands, too, unless they are much higher than what they belong to.
+        bands = [_upper(curve) for curve in _curves(record, quantity)]
+        top = min(max([top, *bands]), 1.5 * top)
         lowest = min(
             (float(v[np.isfinite(v)].min()) for v in values if np.isfinite(v).any()), default=0
         )
@@ -77,6 +80,14 @@ def _range(record: ReportRecord, panel: str, quantity: str) -> tuple[float, floa
     # Deep enough for the lowest threshold, a twentieth of the smallest start.
     low = min(LOWEST_GAIN * largest, 0.02 * smallest)
     return max(low, high / 10**_MOST_DECADES), high
+
+
+def _upper(curve: Curve) -> float:
+    """The top of a curve's band."""
+    if curve.standard_error is None:
+        return -np.inf
+    upper = curve.value + 2 * curve.standard_error
+    return float(upper[np.isfinite(upper)].max(initial=-np.inf))
 
 
 def _curves(record: ReportRecord, quantity: str) -> Iterator[Curve]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from echoic.core.training_record import TrainingRecord
 from echoic.reports.columns import Column
-from echoic.reports.learning import is_logarithmic, last_step, lines, value_range
+from echoic.reports.learning import is_logarithmic, last_step, lines
 from echoic.reports.sparklines import drawn
 from echoic.reports.style import aligned, plainly, printable, shortened_apart, significant
 from echoic.reports.training import member_columns
@@ -76,8 +76,8 @@ def _texts(column: Column, rows: list[int], plain: bool) -> list[str]:
 
 
 def _sparks(record: TrainingRecord, rows: list[int], cells: int, plain: bool) -> list[str]:
-    """The validation loss over the updates, on the scale of the figures."""
-    low, high = value_range(record, "loss")
+    """The validation loss over the updates, from the smallest to the largest of them all."""
+    low, high = _span(record)
     curves = {line.member: line for line in lines(record, "loss") if line.kind == "validation"}
     at = np.linspace(0, last_step(record), cells + 1)[1:]
     found = []
@@ -89,16 +89,23 @@ def _sparks(record: TrainingRecord, rows: list[int], cells: int, plain: bool) ->
         value = np.interp(at, curve.steps, curve.value)
         value = np.where(at > 1.0001 * curve.steps[-1], np.nan, value)
         if is_logarithmic(record, "loss"):
-            share = np.log(value / low) / np.log(high / low)
+            share = np.log(value / low) / (np.log(high / low) or 1.0)
         else:
-            share = (value - low) / (high - low)
+            share = (value - low) / ((high - low) or 1.0)
         found.append(drawn(share, plain))
     return found
 
 
+def _span(record: TrainingRecord) -> tuple[float, float]:
+    """The smallest and largest validation loss."""
+    values = [line.value for line in lines(record, "loss") if line.kind == "validation"]
+    every = np.concatenate(values) if values else np.zeros(1)
+    return float(every.min()), float(every.max())
+
+
 def _scale(record: TrainingRecord, plain: bool) -> list[str]:
     """What the heights of the little curves mean."""
-    low, high = value_range(record, "loss")
+    low, high = _span(record)
     kind = "logarithmic, " if is_logarithmic(record, "loss") else ""
     chance = "" if np.isnan(record.chance) else f" Chance: {significant(record.chance)}."
     unit = _letters(record.unit, plain)
