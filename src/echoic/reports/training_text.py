@@ -22,6 +22,8 @@ def in_terminal(
     record: TrainingRecord, console: Console, width: int, plain: bool
 ) -> Iterator[Text | Table]:
     """The seeds, the best first where there are many."""
+    if not record.members:
+        return
     yield _table(record, width, plain)
     left_out = len(record.members) - len(_shown(record))
     if left_out > 0:
