@@ -121,7 +121,7 @@ def command(
         Steps that the network shall remember, for --init and the report; by default what the task
         states.
     measure
-        Measure the memory before and after training for the report.
+        Measure for the report what the task asks of memory, and the memory before and after.
     track
         Send metrics to tensorboard or wandb as well.
     config
@@ -210,6 +210,7 @@ def _report(
         run,
         task,
         horizon=horizon,
+        demand=measure,
         memory=measure,
         command=watch.command_line,
         progress=diagnosis.Progress(watch.stage, lambda *_: None, lambda *_: None),
