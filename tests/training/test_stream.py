@@ -141,3 +141,13 @@ def test_weights_come_along():
 
     (batch,) = batches(source_of(Weighted(by_numpy), 2, KEY), KEY, 1)
     assert batch.weights.shape == (2, 3)
+
+
+def test_constants_of_a_traced_task_may_be_keys_and_gaps():
+    other, gaps = jax.random.key(9), np.array([np.nan, 1.0, 2.0], np.float32)[None, :, None]
+
+    def draw(key, shape):
+        noise = jax.random.normal(jax.random.fold_in(other, jax.random.bits(key)), shape)
+        return noise + jnp.where(jnp.isnan(jnp.asarray(gaps)), 0, 1)
+
+    assert isinstance(source_of(Plain(draw), 2, KEY), Fresh)

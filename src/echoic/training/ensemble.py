@@ -120,6 +120,8 @@ class Engine:
         self.groups = list(groups)
         self.steps = steps
         self._program: Any = None
+        self._examiners: dict[int, Any] = {}
+        self._pool = concurrent.futures.ThreadPoolExecutor(num_workers(len(self.groups)))
         self._updates_a_call = 1
 
     @property
@@ -137,30 +139,29 @@ class Engine:
         """
         pending: dict[concurrent.futures.Future, Group] = {}
         pausing = False
-        with concurrent.futures.ThreadPoolExecutor(num_workers(len(self.groups))) as pool:
-            try:
-                for group in self.groups:
-                    self._submit(pool, group, boundary, pending)
-                while pending:
-                    done, _ = concurrent.futures.wait(
-                        pending, return_when=concurrent.futures.FIRST_COMPLETED
-                    )
-                    for future in done:
-                        self._take(pending, future)
-                    pausing = pausing or pause()
-                    for group in self.groups:
-                        if not pausing and group not in pending.values():
-                            self._submit(pool, group, boundary, pending)
-            finally:
-                for future in list(pending):
+        try:
+            for group in self.groups:
+                self._submit(group, boundary, pending)
+            while pending:
+                done, _ = concurrent.futures.wait(
+                    pending, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in done:
                     self._take(pending, future)
+                pausing = pausing or pause()
+                for group in self.groups:
+                    if not pausing and group not in pending.values():
+                        self._submit(group, boundary, pending)
+        finally:
+            for future in list(pending):
+                self._take(pending, future)
         return not any(self._has_work(group, boundary) for group in self.groups)
 
     def _has_work(self, group: Group, boundary: int) -> bool:
         going = group.active & (np.asarray(group.state.diverged) < 0)
         return group.step < boundary and bool(going.any())
 
-    def _submit(self, pool, group: Group, boundary: int, pending) -> None:
+    def _submit(self, group: Group, boundary: int, pending) -> None:
         if not self._has_work(group, boundary):
             return
         feed = self._feed(group)
@@ -177,7 +178,7 @@ class Engine:
         )
         if self._program is None:
             self._program = _compiled(advance, given, group.state)
-        pending[pool.submit(self._call, given, group.state, stop)] = group
+        pending[self._pool.submit(self._call, given, group.state, stop)] = group
         if stop == feed.stop < self.steps:
             group.next_feed = self._make_feed(group, stop)
 
@@ -222,9 +223,10 @@ class Engine:
             (self.recipe, held_back, group.constants, weights)
             for group, weights in zip(self.groups, chosen, strict=True)
         ]
-        program = _compiled(examine, *given[0])
-        with concurrent.futures.ThreadPoolExecutor(num_workers(len(given))) as pool:
-            found = list(pool.map(lambda one: jax.block_until_ready(program(*one)), given))
+        if id(held_back) not in self._examiners:
+            self._examiners[id(held_back)] = _compiled(examine, *given[0])
+        program = self._examiners[id(held_back)]
+        found = list(self._pool.map(lambda one: jax.block_until_ready(program(*one)), given))
         loss, accuracy = np.full((2, self.num_members), np.nan)
         for group, metrics in zip(self.groups, found, strict=True):
             loss[list(group.members)] = metrics.loss

@@ -127,6 +127,10 @@ def train(
         diagnostics,
         checkpoint_seconds,
     )
+    if target_loss is not None and math.isnan(target_loss):
+        raise ValueError("target_loss must be a number, got NaN.")
+    if not checkpoint_seconds >= 0:
+        raise ValueError(f"checkpoint_seconds must be at least 0, got {checkpoint_seconds!r}.")
     if resume and folder is None:
         raise ValueError("resume=True needs the folder of the run.")
     place = None
@@ -202,7 +206,7 @@ def _keys(key: PRNGKeyArray, numbers: tuple[int, ...]) -> _Keys:
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, int):
         return tuple(range(at_least("seeds", seeds, 1)))
-    numbers = tuple(at_least("seeds", seed, 0) for seed in seeds)
+    numbers = tuple(at_least("seeds", seed, 0, 2**32 - 1) for seed in seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"seeds must be one or more numbers, all different, got {seeds!r}.")
     return numbers

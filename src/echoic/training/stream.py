@@ -200,8 +200,7 @@ def source_of(task: Any, size: int, key: PRNGKeyArray) -> AbstractSource:
     if _is_traceable(task.sample, size, key):
         return Fresh(sample=task.sample, size=size)
     example, again = (as_batch(task.sample(key, size)) for _ in range(2))
-    same = jtu.tree_map(lambda a, b: np.array_equal(a, b, equal_nan=True), example, again)
-    if not all(jtu.tree_leaves(same)):
+    if not all(jtu.tree_leaves(jtu.tree_map(_equal, example, again))):
         raise ValueError(_IMPURE)
     return Drawn(task.sample, size, example)
 
@@ -231,9 +230,18 @@ def _is_traceable(sample: Callable, size: int, key: PRNGKeyArray) -> bool:
     if not any(argument in equation.invars for equation in program.jaxpr.eqns):
         return False
     constants = zip(program.consts, again.consts, strict=True)
-    if str(program) != str(again) or not all(np.array_equal(a, b) for a, b in constants):
+    if str(program) != str(again) or not all(_equal(one, other) for one, other in constants):
         raise ValueError(_IMPURE)
     return True
+
+
+def _equal(one: Any, other: Any) -> bool:
+    # Keys, too, may be constants of a program; NumPy does not know them.
+    return one is other or bool(jnp.array_equal(one, other, equal_nan=not _is_key(one)))
+
+
+def _is_key(array: Any) -> bool:
+    return isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
 
 
 def _on_device(tree: Any) -> Any:
