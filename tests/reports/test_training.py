@@ -256,7 +256,8 @@ DRIVER = r"""
   select.dispatchEvent(new Event("change"));
   notes.axis = plot.querySelector(".ytitle").textContent;
   notes.caption = document.getElementById("definition-learning").textContent;
-  Object.defineProperty(navigator, "clipboard", { value: { writeText: async (text) => { copied.push(text); } } });
+  const board = { writeText: async (text) => { copied.push(text); } };
+  Object.defineProperty(navigator, "clipboard", { value: board });
   for (const id of ["learning", "demand"]) {
     document.querySelector(`[data-csv=${id}]`).click();
     await new Promise((done) => setTimeout(done, 5));
