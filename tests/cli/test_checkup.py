@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 import echoic
+from echoic import cells, init
 from echoic.cli.main import main
 
 rng = np.random.default_rng(0)
@@ -143,3 +145,28 @@ def test_a_stopped_run_goes_on_where_it_was(drive, tmp_path):
         if network["name"] in then:
             assert network["curves"] == then[network["name"]]["curves"]
     assert not (tmp_path / "report.partial.json").exists()
+
+
+@pytest.mark.slow
+def test_all_asks_every_question_and_says_what_it_leaves_out(tmp_path):
+    """A delay line of 6 units: its time constants, its norm and its chain are known by hand."""
+    line = cells.Elman(
+        1,
+        6,
+        activation="identity",
+        recurrent=init.chain(1.0),
+        input=init.source(1.0),
+        bias=init.zeros(),
+        key=jax.random.key(0),
+    )
+    path = echoic.save(line, tmp_path / "line.safetensors")
+    np.save(tmp_path / "white.npy", np.random.default_rng(0).normal(size=1_500))
+    arguments = ["checkup", path, "--all", "--data", tmp_path / "white.npy", "--horizon", "4"]
+    assert main([str(a) for a in [*arguments, "--no-advice", "--output", tmp_path]]) == 0
+    record = json.loads((tmp_path / "report.json").read_text())
+    (network,) = record["networks"]
+    text = json.dumps(network["findings"])
+    assert "departure from normality" in text
+    # Henrici of a chain of gain 1 and 6 units: the root of 5.
+    assert "2.24" in text
+    assert "fixed points" in text

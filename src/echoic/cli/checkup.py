@@ -37,6 +37,7 @@ def command(
     seed: Whole = 0,
     thorough: Flag = False,
     advice: Annotated[bool, Parameter(negative="--no-advice")] = True,
+    everything: Annotated[bool, Parameter(name="--all", negative="")] = False,
     resume: Flag = False,
     nonlinearity: Literal["tanh", "relu"] | None = None,
     prefix: str | None = None,
@@ -82,6 +83,9 @@ def command(
     advice
         Place a saved network on the phase diagram of its family and, if it misses the horizon,
         measure the nearest prescriptions beside it.
+    everything
+        Ask every measure that there is of the network, of the best one where several are compared:
+        exponents, matrices, attractors, smoothness, what carries the memory. Some minutes.
     resume
         Go on from an interrupted run with the same settings in the same output folder.
     nonlinearity
@@ -138,6 +142,7 @@ def command(
             "seed": seed,
             "thorough": thorough,
             "advice": advice,
+            "all": everything,
         }
         options: dict[str, Any] = {
             "horizon": horizon,
@@ -145,6 +150,7 @@ def command(
             "scale": "standardise" if scale else None,
             "max_lag": max_lag,
             "thorough": thorough,
+            "everything": everything,
             "command": session.command_line,
             "progress": diagnosis.Progress(session.stage, session.done, session.begins),
             "known": session.known() if resume else None,

@@ -16,6 +16,7 @@ from echoic.core.model import AbstractModel
 from echoic.core.records import NetworkRecord
 from echoic.diagnosis.advice import advised, family_of, remembers
 from echoic.diagnosis.assemble import Job, Progress, assemble, prepared
+from echoic.diagnosis.everything.report import with_findings
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report
 from echoic.prediction import phase_map
@@ -38,6 +39,7 @@ def checkup(
     thresholds: Thresholds | None = None,
     thorough: bool = False,
     advise: bool = True,
+    everything: bool = False,
     command: str = "",
     progress: Progress | None = None,
     known: Mapping[str, NetworkRecord] | None = None,
@@ -63,6 +65,8 @@ def checkup(
       enough.
     - ``advise``: place the network on the phase diagram of its family and, if it misses the
       horizon, measure the nearest ones that reach it beside it.
+    - ``everything``: ask all other measures as well; what they find stands in the record's
+      ``findings``, or why they were not asked. Some minutes.
     - ``known``: records of networks that need not be examined again.
 
     **Returns** a [`Report`][echoic.diagnosis.report.Report]; print it, save it, or read its
@@ -106,6 +110,8 @@ def checkup(
         )
 
     found = report(jobs, known or {})
+    if everything:
+        found = with_findings(found, jobs[0], signal.values, plan, key=key, progress=progress)
     if wrapped is None or not advise:
         return found
     missed = not remembers(_named(found, name), plan.horizon)

@@ -13,6 +13,7 @@ from echoic.core.records import NetworkRecord
 from echoic.diagnosis.assemble import Job, Progress, assemble, candidate_job, prepared
 from echoic.diagnosis.candidates import CANDIDATES, Candidate
 from echoic.diagnosis.checkup import refuse_other_channels
+from echoic.diagnosis.everything.report import with_findings
 from echoic.diagnosis.report import Report
 
 
@@ -28,6 +29,7 @@ def compare(
     max_lag: int | None = None,
     thresholds: Thresholds | None = None,
     thorough: bool = False,
+    everything: bool = False,
     command: str = "",
     progress: Progress | None = None,
     known: Mapping[str, NetworkRecord] | None = None,
@@ -41,6 +43,7 @@ def compare(
     - ``hidden_size``, ``equal``: the size of built-in candidates. With ``equal="units"`` all have
       ``hidden_size`` units; with ``"state"`` or ``"parameters"`` as many units as give them the
       state or the parameters of an Elman network of that size.
+    - ``everything``: ask all other measures as well, of the network that comes out best.
     - the rest as in [`checkup`][echoic.checkup].
 
     **Order.** By the smaller of gradient and recall horizon, up to the wanted one; then by the
@@ -71,9 +74,13 @@ def compare(
         ]
     if not jobs:
         raise ValueError("there is no network to compare: candidates is empty.")
-    return assemble(
+    report = assemble(
         jobs, signal, plan, key=measure_key, command=command, progress=progress, known=known
     )
+    if not everything:
+        return report
+    best = next(job for job in jobs if job.name == report.networks[0].name)
+    return with_findings(report, best, signal.values, plan, key=measure_key, progress=progress)
 
 
 def refuse_other_than_cells(name: Any, cell: Any) -> None:

@@ -53,7 +53,7 @@ def examine(
         cell = cast(cell, jnp.float64)
         settle = settling_steps(plan.horizon, plan.max_lag, values.shape[1])
         tasks = _tasks(cell, values, plan, settle, key)
-        found = _side_by_side(tasks, notify)
+        found = side_by_side(tasks, notify)
         return network_record(
             name=name,
             family=family or type(cell).__name__,
@@ -126,7 +126,7 @@ def _tasks(
     return tasks
 
 
-def _side_by_side(tasks: dict[str, Callable[[], Any]], notify: Notify) -> dict[str, Any]:
+def side_by_side(tasks: dict[str, Callable[[], Any]], notify: Notify) -> dict[str, Any]:
     """Run the measurements in two threads.
 
     Most of a first checkup is compilation, which keeps one core busy: two compile at a time. BLAS

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from echoic.core.records import NetworkRecord, PhaseMap, ReportRecord, SignalRecord
 from echoic.core.training_record import TrainingRecord
-from echoic.reports import learning
+from echoic.reports import findings, learning
 from echoic.reports.choosing import choices, definition, label, members
 from echoic.reports.columns import Column, columns
 from echoic.reports.page_data import island
@@ -62,6 +62,7 @@ def to_html(record: ReportRecord) -> str:
             stars=any(cell.text.endswith("*") for c in columns(record) for cell in c.cells),
             words=_words(record),
             why=_why(record),
+            everything=_everything(record),
             advised=[network for network in record.networks if network.snippets],
             signal=_signal(record.signal),
             settings=_settings(record.settings),
@@ -87,6 +88,7 @@ def environment() -> jinja2.Environment:
         "typographic": typographic,
         "lines": _lines,
         "unbroken": unbroken,
+        "markup": Markup,  # for drawings, which escape what they hold
     }
     return made
 
@@ -252,6 +254,20 @@ def _why(record: ReportRecord) -> dict[str, Any]:
         "autocorrelation": len(record.signal.autocorrelation) > 1,
         "phase": None if found is None or found.phase_map is None else _phase(found.phase_map),
         "lost": "; ".join(lost),
+    }
+
+
+def _everything(record: ReportRecord) -> dict[str, Any] | None:
+    """All that was measured of one network, question by question, and what was left out."""
+    network = findings.examined(record)
+    if network is None:
+        return None
+    return {
+        "name": printable(network.name),
+        "sections": findings.sections(network),
+        "left_out": [
+            (printable(labels), printable(reason)) for labels, reason in findings.left_out(network)
+        ],
     }
 
 

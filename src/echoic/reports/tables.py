@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from echoic.core.records import ReportRecord
-from echoic.reports import training_text
+from echoic.reports import findings, training_text
 from echoic.reports.columns import Column, columns
 from echoic.reports.phase import phase_sentence, placed
 from echoic.reports.prescriptions import in_terminal
@@ -111,6 +111,7 @@ class TerminalReport:
             yield Text("")
             if not record.prescriptions:
                 yield sparklines(record, width, plain)
+        yield from findings.in_terminal(record, console, width, plain)
         yield from _phase(record, console, width, plain)
         yield from _warnings(record, console, width, plain)
         if self.location is not None:

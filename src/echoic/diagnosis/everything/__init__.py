@@ -1,0 +1,1 @@
+"""Everything that the measures say of one network, question by question."""
