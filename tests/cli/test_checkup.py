@@ -63,7 +63,7 @@ def test_candidates_on_the_users_file(capsys, drive, tmp_path):
     assert "Needs 5 steps." in out
     assert str(tmp_path / "report.html") in out
     record = json.loads((tmp_path / "report.json").read_text())
-    assert record["schema_version"] == 2
+    assert record["schema_version"] == 3
     assert {network["name"] for network in record["networks"]} == {
         "GRU, chrono",
         "residual, one time constant",

@@ -158,7 +158,7 @@ class Drawing:
     lines: tuple[Line, ...]
     caption: str
     logarithmic: tuple[bool, bool] = (False, False)
-    mark: float | None = None
+    mark: float | int | None = None
     level: float | None = None
 
 

@@ -87,7 +87,7 @@ def sparkline(curve: Curve, cells: int = 24, plain: bool = False, logarithmic: b
 def _highest(networks: Sequence[NetworkRecord]) -> float:
     """The largest rise of the loss, which all demands are drawn on the scale of."""
     curves = [network.curve("context_ablation") for network in networks]
-    return max((float(np.nanmax(c.value, initial=0)) for c in curves if c is not None), default=0)
+    return max((float(np.nanmax(c.value, initial=0)) for c in curves if c is not None), default=0.0)
 
 
 def peaks(curve: Curve, max_lag: int, cells: int, highest: float, plain: bool = False) -> str:

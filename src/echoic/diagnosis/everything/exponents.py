@@ -161,14 +161,16 @@ def _over_a_horizon(subject: Subject) -> Finding:
         throw=False,
     )
     windows = np.asarray(found.value)[..., 0]
+    # A nilpotent network has exponents of -inf, which do not scatter.
+    scatter = float(windows.std(ddof=1)) if np.isfinite(windows).all() else 0.0
     return Finding(
         QUESTION,
         "largest exponent over one horizon",
         ("finite_time_exponents",),
         float(windows.mean()),
-        float(windows.std(ddof=1) / windows.size**0.5),
+        scatter / windows.size**0.5,
         "nats per step",
-        f"single stretches scatter by ± {number(windows.std(ddof=1), 2)}, and"
+        f"single stretches scatter by ± {number(scatter, 2)}, and"
         f" {percent(found.details['positive'][0])} of {windows.size} expand",
         doubts(found),
     )
