@@ -85,7 +85,7 @@ def svg(drawing: Drawing) -> str:
     up = _Axis(ys, drawing.logarithmic[1], _HEIGHT - _BOTTOM, _TOP)
     parts = [*_frame(drawing, across, up)]
     for name, value, axis in (("mark", drawing.mark, across), ("level", drawing.level, up)):
-        if value is not None and math.isfinite(place := float(axis.places(np.array(value)))):
+        if value is not None and math.isfinite(place := float(axis.places(np.array([value]))[0])):
             parts.append(_rule(name, place))
     for i, line in enumerate(drawing.lines):
         parts.append(_path(line, across, up, i))
@@ -98,7 +98,7 @@ def svg(drawing: Drawing) -> str:
     )
 
 
-def _given(value: float | None) -> np.ndarray:
+def _given(value: float | int | None) -> np.ndarray:
     return np.array([] if value is None else [value])
 
 
