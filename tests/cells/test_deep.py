@@ -75,7 +75,7 @@ def torch_lstm():
     return module, (xs, h, c, weight), (outputs, ends)
 
 
-def agree_with_torch(torch_lstm, rearranged=lambda pairs: pairs):
+def assert_equals_torch(torch_lstm, rearranged=lambda pairs: pairs):
     module, given, (expected, (h_end, c_end)) = torch_lstm
     xs, h, c, weight = (array(part) for part in given)
     pairs = [[copied(module, s, M if i == 0 else 2 * N) for s in layer]
@@ -109,7 +109,7 @@ def agree_with_torch(torch_lstm, rearranged=lambda pairs: pairs):
 
 
 def test_two_layers_in_both_directions_are_those_of_torch(x64, torch_lstm):
-    agree_with_torch(torch_lstm)
+    assert_equals_torch(torch_lstm)
 
 
 def unflipped(pair, below, starts, collect):
@@ -123,13 +123,13 @@ def unflipped(pair, below, starts, collect):
 @pytest.mark.slow
 def test_exchanged_directions_are_rejected(x64, torch_lstm):
     with pytest.raises(AssertionError, match="Not equal"):
-        agree_with_torch(torch_lstm, lambda pairs: [pair[::-1] for pair in pairs])
+        assert_equals_torch(torch_lstm, lambda pairs: [pair[::-1] for pair in pairs])
 
 
 def test_a_backward_cell_that_reads_forward_is_rejected(x64, torch_lstm, monkeypatch):
     monkeypatch.setattr(bidirectional, "_run_pair", unflipped)
     with pytest.raises(AssertionError, match="Not equal"):
-        agree_with_torch(torch_lstm)
+        assert_equals_torch(torch_lstm)
 
 
 # --- language models ------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def torch_text():
     return module, symbols, targets, loss
 
 
-def agree_on_text(torch_text, predict=Network.predict, one_hot=False):
+def assert_text_equals_torch(torch_text, predict=Network.predict, one_hot=False):
     module, symbols, targets, expected = torch_text
     embedding = Embedding(V, N, **zeros("weight"), key=KEY, dtype=jnp.float64)
     embedding = eqx.tree_at(lambda e: e.weight, embedding, array(module.embedding.weight))
@@ -186,7 +186,7 @@ def agree_on_text(torch_text, predict=Network.predict, one_hot=False):
 
 @pytest.mark.parametrize("one_hot", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_tied_language_model_is_that_of_torch(x64, torch_text, one_hot):
-    agree_on_text(torch_text, one_hot=one_hot)
+    assert_text_equals_torch(torch_text, one_hot=one_hot)
 
 
 def test_a_gradient_of_one_use_alone_is_rejected(x64, torch_text):
@@ -194,7 +194,7 @@ def test_a_gradient_of_one_use_alone_is_rejected(x64, torch_text):
         return model.readout(outputs, jax.lax.stop_gradient(model.embedding.weight))
 
     with pytest.raises(AssertionError, match="Not equal"):
-        agree_on_text(torch_text, predict)
+        assert_text_equals_torch(torch_text, predict)
 
 
 def test_an_embedding_is_a_matrix_before_the_first_cell(x64):

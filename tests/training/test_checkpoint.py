@@ -408,7 +408,7 @@ def outcome_of(folder):
     return {name: array.tobytes() for name, array in found.items() if "seconds" not in name}
 
 
-def kill_and_resume(tmp_path, kills, seed):
+def assert_kills_change_nothing(tmp_path, kills, seed):
     whole = start(tmp_path / "whole")
     assert whole.communicate(timeout=300)[0] == "done\n"
     chance, folder, done = np.random.default_rng(seed), tmp_path / "killed", 0
@@ -433,4 +433,4 @@ def kill_and_resume(tmp_path, kills, seed):
 
 @pytest.mark.slow
 def test_killed_at_twenty_random_moments(tmp_path):
-    kill_and_resume(tmp_path, kills=20, seed=0)
+    assert_kills_change_nothing(tmp_path, kills=20, seed=0)
