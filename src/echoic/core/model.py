@@ -1,6 +1,7 @@
 """What is trained: a network with a readout, which turns whole sequences into predictions."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -39,3 +40,13 @@ class AbstractModel(eqx.Module):
     @abc.abstractmethod
     def predict(self, outputs: Float[Array, "*batch n"]) -> Float[Array, "*batch p"]:
         """The readout applied to outputs, any number of leading axes."""
+
+
+def own_readout(network: Any) -> Callable | None:
+    """A network's own readout as a function of an output alone; None where there is none.
+
+    It is `predict`, not the field `readout`, which may need the matrix of an embedding.
+    """
+    if not isinstance(network, AbstractModel) or network.readout is None:
+        return None
+    return network.predict

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from echoic.core.cell import AbstractCell, State, Step, flatten_state
 from echoic.core.checks import at_least, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
+from echoic.core.model import own_readout
 from echoic.measure.gain.frames import begin_frames, directions, follow_frames
 from echoic.measure.windows import Driven, Windows, burn_in_for, place, prepare, spread
 
@@ -85,7 +86,7 @@ def readout_visibility(
     """
     driven = prepare(cell, inputs, state, steps)
     if readout is None:
-        readout = getattr(driven.cell, "readout", None)
+        readout = own_readout(driven.cell)
     if readout is None:
         raise ValueError("there is no readout: pass its matrix (p, n), or a function of an output.")
     if not callable(readout):

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from echoic.core.cell import FunctionCell, as_cell, flatten_state, without_law
+from echoic.core.cell import as_cell, flatten_state, without_law
 from echoic.core.checks import at_least, sequences
 from echoic.core.estimate import Estimate, Settings, Status
+from echoic.core.model import own_readout
 
 
 def impulse_response(
@@ -63,8 +64,8 @@ def impulse_response(
                 f" {batch.shape[0]} of {batch.shape[1]}."
             )
         xs = batch[0]
-    if readout is None and not isinstance(cell, FunctionCell):
-        readout = getattr(cell, "readout", None)
+    if readout is None:
+        readout = own_readout(cell)
     value = _response(cell, readout, start, xs, lags)
     status = jnp.where(jnp.isfinite(value).all(), int(Status.OK), int(Status.NOT_FINITE))
     power = jnp.mean(value**2, axis=(1, 2))

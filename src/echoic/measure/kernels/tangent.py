@@ -169,6 +169,11 @@ def _with_weights(cell: Any, readout: Any) -> tuple[AbstractCell, Any]:
     cell = without_law(as_cell(cell))
     if readout is None:
         readout = getattr(cell, "readout", None)
+        if getattr(cell, "embedding", None) is not None and not hasattr(readout, "weight"):
+            raise ValueError(
+                "the matrix of a tied readout is a weight of the embedding as well: such kernels"
+                " are not known here; pass a readout of its own."
+            )
     if not any(jtu.tree_leaves(trainable_filter((cell, readout)))):
         raise ValueError("nothing is trained: neither the cell nor its readout has weights.")
     return cell, readout
