@@ -1,5 +1,7 @@
 """What carries the memory: directions, units, channels, and what the readout sees of it."""
 
+import math
+
 import numpy as np
 
 from echoic.core.horizon import horizon_of
@@ -173,6 +175,9 @@ def _horizons(found, threshold: float, *, relative: bool) -> list[int]:
 def _of_channels(subject: Subject, ends: list[int], what: str) -> tuple[str, float]:
     """Which channel is remembered longest, and which shortest, in words."""
     names = [str(i) for i in range(len(ends))]
+    if max(ends) < 0:
+        # Words in place of a number: there is no last lag where the curve never stands above.
+        return f"at no lag, by the threshold of {what}", math.nan
     if len(ends) == 1:
         return f"the only channel's {what}", float(ends[0])
     best, worst = int(np.argmax(ends)), int(np.argmin(ends))
