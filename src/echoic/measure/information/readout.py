@@ -139,18 +139,21 @@ def held_out_recall(moments: Moments, samples: int, future: int = 0) -> Recall:
     def judged(pool) -> tuple[np.ndarray, np.ndarray]:
         own, new = pool(inside), pool(outside)
         own_power, new_power = pool(total_power - power), pool(power)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            own_data = 1 - own.sum(axis=0) / own_power.sum(axis=0)
-            new_data = 1 - new.sum(axis=0) / new_power.sum(axis=0)
-            by_fold = 1 - new / new_power
-            # A symbol that a fold lacks has no error there.
-            error = by_fold.std(axis=0, ddof=1) / np.sqrt(folds)
+        own_data = _explained(own.sum(axis=0), own_power.sum(axis=0))
+        new_data = _explained(new.sum(axis=0), new_power.sum(axis=0))
+        # A symbol that a fold lacks has no error there.
+        error = _explained(new, new_power).std(axis=0, ddof=1) / np.sqrt(folds)
         return (own_data + new_data) / 2, error
 
     shape = (folds, lags, channels)
     value, error = judged(lambda array: array.reshape(shape).sum(axis=2))
     by_channel, channel_error = judged(lambda array: array.reshape(shape))
     return Recall(value, error, ridge, by_channel, channel_error)
+
+
+def _explained(error: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """The share of the power that is no error; NaN where a target is constant and has none."""
+    return 1 - np.divide(error, power, out=np.full_like(error, np.nan), where=power > 0)
 
 
 def _fit(gram: np.ndarray, cross: np.ndarray, penalty: np.ndarray) -> np.ndarray:
