@@ -1,5 +1,6 @@
 """Propagation in real networks against mean-field theory and networks run in NumPy."""
 
+import functools
 import math
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from echoic import cells, init
+from echoic.core.cell import AbstractCell
 from echoic.core.estimate import Status
 from echoic.measure.propagation.signals import (
     jacobian_moments,
@@ -86,31 +88,161 @@ THEORY = {
 }
 
 
+def recursion(mu, *, mutant=None):
+    """C and Q over time by sums over a grid, the theory written out once more."""
+    z = np.linspace(-8, 8, 161)
+    mass = np.exp(-(z**2) / 2) / np.sum(np.exp(-(z**2) / 2))
+
+    def step(q, c, cosine):
+        drive = 0 if mutant == "gate that does not see the input" else NU**2 * R
+        variance = SIGMA**2 * q + drive
+        share = min(1.0, (SIGMA**2 * q * c + drive * cosine) / variance)
+        share = 0.0 if mutant == "gates independent" else share
+        rest = math.sqrt(1 - share**2)
+        a = 1 / (1 + np.exp(-mu - math.sqrt(variance) * z))[:, None]
+        b = 1 / (1 + np.exp(-mu - math.sqrt(variance) * (share * z[:, None] + rest * z)))
+        written = a if mutant == "E[u^2] for E[(1 - u)^2]" else 1 - a
+        length = q * (mass @ a[:, 0] ** 2) + R * (mass @ written[:, 0] ** 2)
+        shared = mass @ (q * c * a * b + R * cosine * (1 - a) * (1 - b)) @ mass
+        return length, shared / length
+
+    q, c, rows = R, 0.0, []
+    for cosine in COSINES:
+        q, c = step(q, c, cosine)
+        rows.append((c, q))
+    return np.array(rows).T
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mu", THEORY)
+def test_the_theory_written_out_is_the_library_s(mu):
+    run = predicted(mu)
+    cosine, length = recursion(mu)
+    assert np.asarray(run.cosine) == pytest.approx(cosine, abs=1e-10)
+    assert np.asarray(run.length_a) == pytest.approx(length, abs=1e-10)
+    assert cosine[[20, 50, 99]] == pytest.approx(np.array(THEORY[mu]), abs=6e-5)
+
+
+def follow(found, cosine, length, mu):
+    """Cosines at all times, and the length once it has settled: to 3 per cent, 10 near the edge."""
+    late = slice(60, None)
+    ratio = np.mean(found.details["length_a"][late]) / np.mean(length[late])
+    in_length = abs(ratio - 1) < (0.1 if mu >= 4.5 else 0.03)
+    return np.max(np.abs(found.value - cosine)) <= 0.03 and in_length
+
+
+def mutants_of(mu):
+    """Those that differ: where gates hardly ever open, what they see matters little."""
+    yield "gates independent"
+    if mu != 0:
+        yield "E[u^2] for E[(1 - u)^2]"
+    if mu > 0:
+        yield "gate that does not see the input"
+
+
 @pytest.mark.parametrize(
     "mu", [pytest.param(mu, marks=pytest.mark.slow if mu != 2 else ()) for mu in THEORY]
 )
 def test_sampled_untied_networks_follow_the_theory(mu):
-    """8192 units, 4 runs: cosines to .03 at the three times that were derived apart."""
+    """8192 units, 4 runs, independent inputs for 10 steps and equal ones for 90.
+
+    Seen: cosines to .010, .013, .018, .028 and .016; lengths to .3 per cent, 1.7 at mu = 5.5.
+    """
     found = untied_propagation(
         "minimal", R, COSINES, **LAW, bias_mean=mu, size=8192, start=(R, 0.0), key=jr.key(0)
     )
-    value = np.asarray(found.value)[[20, 50, 99]]
-    assert value == pytest.approx(np.array(THEORY[mu]), abs=0.03)
-    if mu == 2.0:
-        assert value != pytest.approx(np.array(THEORY[3.5]), abs=0.1)
+    assert follow(found, *recursion(mu), mu)
+    for mutant in mutants_of(mu):
+        assert not follow(found, *recursion(mu, mutant=mutant), mu), mutant
+
+
+class Gated(AbstractCell):
+    """The minimal network with as many inputs as units, each written by its own."""
+
+    w: jax.Array
+    v: jax.Array
+    mu: jax.Array
+    input_size: int = 0
+    hidden_size: int = 0
+
+    @classmethod
+    def draw(cls, n, mu, key):
+        w, v = jr.normal(key, (2, n, n), jnp.float64) / math.sqrt(n)
+        return cls(SIGMA * w, NU * v, jnp.asarray(mu), n, n)
+
+    def initial_state(self):
+        return jnp.zeros(len(self.w))
+
+    def step(self, state, x):
+        gate = jax.nn.sigmoid(self.w @ state + self.v @ x + self.mu)
+        return gate * state + (1 - gate) * x
+
+    def read(self, state):
+        return state
+
+
+def gated_run(mu, n, runs, *, untied, seed=0):
+    """Networks of real matrices from two independent states, on the same schedule of inputs."""
+    rng = np.random.default_rng(seed)
+    states = rng.standard_normal((2, n)) * math.sqrt(R)
+    first, other = rng.standard_normal((2, runs, STEPS, n)) * math.sqrt(R)
+    shared = COSINES[:, None]
+    second = shared * first + np.sqrt(1 - shared**2) * other
+    return signal_propagation(
+        functools.partial(Gated.draw, n, mu),
+        first,
+        second,
+        key=jr.key(seed),
+        untied=untied,
+        state=jnp.asarray(states[0]),
+        other_state=jnp.asarray(states[1]),
+    )
+
+
+def gap(found, mu, mutant=None):
+    return np.max(np.abs(found.value - recursion(mu, mutant=mutant)[0]))
+
+
+def length_error(found, mu):
+    """Of the length once it has settled, relative to the theory's."""
+    late = slice(60, None)
+    return abs(np.mean(found.details["length_a"][late]) / np.mean(recursion(mu)[1][late]) - 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mu", [0.0, 2.0])
-def test_the_whole_trajectory_follows_the_recursion(mu):
-    found = untied_propagation(
-        "minimal", R, COSINES, **LAW, bias_mean=mu, size=8192, start=(R, 0.0), key=jr.key(1)
-    )
-    run = predicted(mu)
-    assert np.max(np.abs(found.value - run.cosine)) < 0.03
-    late = slice(60, None)
-    lengths = np.mean(found.details["length_a"][late]), float(np.mean(run.length_a[late]))
-    assert lengths[0] == pytest.approx(lengths[1], rel=0.03)
+@pytest.mark.parametrize("mu", THEORY)
+def test_matrices_of_500_units_redrawn_at_each_step(mu):
+    """4 networks. Seen: .040, .038, .048, .049 and .071."""
+    found = gated_run(mu, 500, 4, untied=True)
+    assert gap(found, mu) <= 0.08
+    for mutant in mutants_of(mu):
+        assert gap(found, mu, mutant) > 0.08, mutant
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mu", [-3.0, 0.0])
+def test_matrices_of_1000_units_that_stay(mu):
+    """Up to mu = 0 the theory of untied networks tells the cosines of tied ones: .041 and .055."""
+    found = gated_run(mu, 1000, 2, untied=False)
+    assert gap(found, mu) <= 0.08
+    assert gap(found, mu, "gates independent") > 0.08
+
+
+@pytest.mark.slow
+def test_matrices_that_stay_leave_the_theory_as_gates_hold_longer():
+    """Beyond mu = 0 it tells the order of tied networks only; no bound is claimed there.
+
+    1000 units, seen at mu = 2, 3.5 and 5.5: cosines off by .11 to .14, .26 to .28, .20 to .22.
+    Lengths are off by 2, 8, 26, 52 and 176 per cent at the five values of mu.
+    """
+    tied = {mu: gated_run(mu, 1000, 2, untied=False) for mu in THEORY}
+    assert all(gap(tied[mu], mu) > 0.08 for mu in THEORY if mu > 0)  # redrawn: below, see above
+    early = [float(found.value[20]) for found in tied.values()]
+    assert np.all(np.diff(early) < 0)
+    errors = [length_error(found, mu) for mu, found in tied.items()]
+    assert np.all(np.diff(errors) > 0)
+    assert errors[0] < 0.03
+    assert errors[-1] > 1
 
 
 def vanilla_inputs(runs, steps, m=3):
@@ -149,6 +281,40 @@ def test_matrices_drawn_at_each_step_and_kept_ones():
         key=jr.key(3),
     )
     assert np.max(np.abs(sampled.value - run.cosine[0])) < 0.03
+
+
+@pytest.mark.slow
+def test_sampled_timescale_under_independent_inputs():
+    """The decay to C* = 0 at mu = 5.5 in 8192 units, on steps 15 to 40: xi = 71.7 to 15 per cent.
+
+    From the settled length; the map itself is on xi to 1 per cent there. Seen with other keys:
+    1.02, .97 and 1.00 of xi.
+    """
+    mu, window = 5.5, {"start": 15, "stop": 41}
+    net = Minimal(Gate(SIGMA**2, NU**2, mu), rule=Rule(8.0))
+    fixed = mean_field.fixed_point(net, R, 0.0)
+    limit, xi, length = float(fixed.cosine), float(fixed.timescale), float(fixed.length)
+    inputs = Gram.of(jnp.full(41, R), jnp.zeros(41))
+    run = np.asarray(mean_field.propagate(net, inputs, start=Gram.of(length, 0.9)).cosine)
+    assert float(fit_timescale(run, limit, **window).value) == pytest.approx(xi, rel=0.01)
+    found = untied_propagation(
+        "minimal",
+        R,
+        np.zeros(41),
+        **LAW,
+        bias_mean=mu,
+        size=8192,
+        runs=8,
+        start=(length, 0.9),
+        key=jr.key(0),
+    )
+    assert np.min(np.abs(found.value - limit)) > 0.01  # at no step is it lost in the noise
+    fitted = float(fit_timescale(found, limit, **window).value)
+    assert fitted == pytest.approx(xi, rel=0.15)
+    of_equal_inputs = float(mean_field.fixed_point(net, R, 1.0).timescale)
+    at_cosine_one = -1 / math.log(float(fixed.gain))
+    for wrong in (of_equal_inputs, at_cosine_one, 2 * xi, xi * math.log(2)):
+        assert fitted != pytest.approx(wrong, rel=0.15)
 
 
 @pytest.mark.slow
