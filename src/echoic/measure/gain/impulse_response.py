@@ -127,6 +127,8 @@ def _response(cell, readout, start, xs, lags) -> Float[Array, "k p m"]:
         )
         return jax.vmap(pull)(signals)
 
-    signals = jax.jacrev(output)(flatten_state(last)[0])
-    _, found = jax.lax.scan(back, signals, (before, xs[split:]), reverse=True)
-    return found[::-1]
+    vector = flatten_state(last)[0]
+    _, found = jax.lax.scan(back, jax.jacrev(output)(vector), (before, xs[split:]), reverse=True)
+    # The derivatives of a linear cell would not show it.
+    finite = jnp.all(jnp.isfinite(vector)) & jnp.all(jnp.isfinite(xs))
+    return jnp.where(finite, found[::-1], jnp.nan)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from echoic.core.cell import AbstractCell, State, Step
+from echoic.core.cell import AbstractCell, State, Step, flatten_state
 from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Status
 from echoic.core.tangent import jacobian
@@ -61,12 +61,13 @@ def effective_spectral_radius(
         raise ValueError(
             f"burn_in={burn_in} leaves nothing of sequences of {driven.inputs.shape[1]} steps."
         )
+    size = flatten_state(driven.state)[0].size
+    refuse_if_larger("the mean Jacobian", 20.0 * 8 * size**2)
     mean = _mean_jacobian(driven, jnp.asarray(burn_in, jnp.int32))
     if is_traced(mean):
         raise ValueError(
             "this measure is computed by LAPACK and cannot be traced: call it outside."
         )
-    refuse_if_larger("the mean Jacobian", 20.0 * 8 * mean.size)
 
     def measure(array: np.ndarray) -> Estimate:
         found = eigenvalues(array)
@@ -84,7 +85,10 @@ def effective_spectral_radius(
 
 @eqx.filter_jit
 def _mean_jacobian(driven: Driven, burn_in) -> Float[Array, "n n"]:
-    """The average over all sequences and over the steps from ``burn_in`` on."""
+    """The average over all sequences and over the steps from ``burn_in`` on.
+
+    NaN where a trajectory is not finite, which the Jacobian of a linear cell does not show.
+    """
 
     def one(xs):
         def advance(carry, x):
@@ -94,7 +98,9 @@ def _mean_jacobian(driven: Driven, burn_in) -> Float[Array, "n n"]:
 
         size = jax.eval_shape(lambda: jacobian(driven.cell, driven.state, xs[0])[1])
         start = (driven.state, jnp.zeros(size.shape, size.dtype), jnp.zeros((), jnp.int32))
-        return jax.lax.scan(advance, start, xs)[0][1]
+        state, total, _ = jax.lax.scan(advance, start, xs)[0]
+        finite = jnp.all(jnp.isfinite(flatten_state(state)[0])) & jnp.all(jnp.isfinite(xs))
+        return jnp.where(finite, total, jnp.nan)
 
     kept = driven.inputs.shape[1] - burn_in
     return jnp.mean(jax.lax.map(one, driven.inputs), axis=0) / kept.astype(driven.inputs.dtype)

@@ -11,11 +11,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, as_cell, flatten_state, without_law
-from echoic.core.checks import at_least, one_of, sequences
+from echoic.core.checks import at_least, channels_of, one_of, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.tangent import push_frame
 
@@ -68,7 +67,7 @@ def signal_propagation(
         example = eqx.filter_eval_shape(lambda k: without_law(cell(k)), key)
         start = without_law(cell(key)).initial_state() if state is None else state
     else:
-        example = cell = without_law(as_cell(cell, state, _channels(first)))
+        example = cell = without_law(as_cell(cell, state, channels_of(first)))
         start = cell.initial_state() if state is None else state
     dtype = flatten_state(start)[0].dtype
     xs, ys = (sequences(x, example.input_size, dtype) for x in (first, second))
@@ -183,10 +182,6 @@ def _is_draw(cell, key, untied) -> bool:
     return key is not None and not isinstance(cell, AbstractCell)
 
 
-def _channels(inputs: Any) -> int:
-    return 1 if np.ndim(inputs) == 1 else np.shape(inputs)[-1]
-
-
 def _as_estimate(aa, bb, ab, *, untied: bool) -> Estimate:
     runs = ab / jnp.sqrt(aa * bb)
     count = len(runs)
@@ -291,6 +286,9 @@ def _moments(draw, start, xs, keys, steps, untied):
         flat = flatten_state(start)[0]
         size = flat.size
         carry = (state, jnp.eye(size, dtype=flat.dtype))
-        return jax.lax.scan(push, carry, (xs[split:], step_keys[split:]))[1]
+        (last, _), found = jax.lax.scan(push, carry, (xs[split:], step_keys[split:]))
+        # The Jacobians of a linear cell would not show it.
+        finite = jnp.all(jnp.isfinite(flatten_state(last)[0])) & jnp.all(jnp.isfinite(xs))
+        return jax.tree.map(lambda moment: jnp.where(finite, moment, jnp.nan), found)
 
     return jax.lax.map(one, (xs, keys))
