@@ -158,7 +158,8 @@ def drift_in_errors(blocks: Blocks) -> np.ndarray:
         drift = np.abs(first.mean(axis=0) - second.mean(axis=0))
         variance = sum(part.var(axis=0, ddof=1) / len(part) for part in (first, second))
         found = np.where(drift > 1e-4, drift / np.sqrt(variance), 0.0)
-    return np.nan_to_num(found, nan=0.0, posinf=np.inf)
+    found = np.nan_to_num(found, nan=0.0, posinf=np.inf)  # of exponents of -inf
+    return np.where(np.isnan(history).any(axis=0), np.nan, found)
 
 
 class Convergence(NamedTuple):
@@ -166,7 +167,8 @@ class Convergence(NamedTuple):
 
     ``running``: averages up to the end of each block, shape (blocks, k); ``steps``: those ends,
     shape (blocks,); ``drift``: by how many standard errors the halves of the run differ, (k,);
-    ``correlation`` of neighbouring blocks, (k,): well above 0, errors are too small;
+    ``correlation`` of neighbouring blocks, (k,): well above 0, errors are too small; both are NaN
+    where a block is;
     ``steps_needed`` for the wanted error, (k,), NaN without one; ``converged``; ``sentence``.
     """
 
@@ -240,8 +242,8 @@ def lyapunov_convergence(found: Estimate, tolerance: float | None = None) -> Con
 
 
 def _neighbours(history: np.ndarray) -> np.ndarray:
-    """The correlation of neighbouring blocks, (k,); 0 where nothing varies."""
+    """The correlation of neighbouring blocks, (k,); 0 where nothing varies, NaN of NaN."""
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = history - history.mean(axis=0)
         found = np.sum(gap[1:] * gap[:-1], axis=0) / np.sum(gap**2, axis=0)
-    return np.nan_to_num(found)
+    return np.where(np.isnan(history).any(axis=0), np.nan, np.nan_to_num(found))
