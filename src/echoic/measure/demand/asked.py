@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.tree_util as jtu
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.cell import State
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, is_traced
 from echoic.core.loss import TargetLoss, at_last_step
 from echoic.core.task import Batch
 
@@ -37,14 +38,19 @@ def asked(
     A step is drawn as often as its weight says, evenly spread over the steps that have one.
     Sequences without any are left out.
 
-    **Raises** ValueError where shapes do not fit, or no target is late enough.
+    **Raises** ValueError where shapes do not fit, or no target is late enough, and where the batch
+    or the key is traced.
     """
     times = at_least("times", times, 1)
+    if is_traced(key):
+        raise ValueError("the key that draws target times cannot be traced (jit, vmap, grad).")
     inputs, targets, chances = checked(batch, earliest)
     rows = np.flatnonzero(chances.sum(1) > 0)
     chances = chances[rows]
     times = min(times, int((chances > 0).sum(1).max()))
-    chosen = _spread_out(chances, times, np.asarray(jr.uniform(key, (len(rows), 1)), float))
+    with jax.ensure_compile_time_eval():  # a network may be traced; when it is asked is not
+        shift = np.asarray(jr.uniform(key, (len(rows), 1)), float)
+    chosen = _spread_out(chances, times, shift)
     wanted = targets[rows][:, None] if at_last_step(targets) else targets[rows[:, None], chosen]
     return Asked(
         inputs=inputs[rows],
@@ -67,8 +73,13 @@ def _spread_out(chances: np.ndarray, times: int, shift: np.ndarray) -> np.ndarra
 def checked(batch: Batch, earliest: int) -> tuple[Array, Array, Float[np.ndarray, "b t"]]:
     """Inputs and targets that fit, and how much each step counts, nothing before ``earliest``.
 
-    **Raises** ValueError where shapes do not fit, or no target is late enough.
+    **Raises** ValueError where shapes do not fit, or no target is late enough, and under tracing.
     """
+    if is_traced(batch):
+        raise ValueError(
+            "a batch cannot be traced (jit, vmap, grad): which targets are asked is chosen by its"
+            " numbers."
+        )
     inputs, targets, weights = jnp.asarray(batch.inputs), jnp.asarray(batch.targets), batch.weights
     symbols = jnp.issubdtype(inputs.dtype, jnp.integer)
     if inputs.ndim != (2 if symbols else 3) or 0 in inputs.shape:

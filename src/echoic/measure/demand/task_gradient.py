@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from echoic.core.blocks import cut, divisor_near, scan
 from echoic.core.cell import AbstractCell, State, without_law
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, is_traced
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.loss import TargetLoss, target_loss
 from echoic.core.model import AbstractModel
@@ -63,7 +63,9 @@ def task_gradient_reach(
     averaged in place of the square: what one target sees), ``lag``.
 
     **Raises** ValueError for a model that is no cell, or that reads a sequence otherwise than step
-    by step; where shapes do not fit; where no target lies so late. UntrustedError, see ``throw``.
+    by step, which cannot be asked of a traced one; where shapes do not fit; where no target lies so
+    late; for a traced batch or key, whose numbers choose the targets. UntrustedError, see
+    ``throw``.
 
     **Misleads.** A gradient that arrives can be one that points nowhere useful: see the coherent
     reach. Of a network that has learned its task the few targets that it still gets wrong rule
@@ -121,7 +123,10 @@ def _refuse_unlike_its_steps(network: Any, chosen: Asked) -> None:
     """Refuse a model whose run is not its step, repeated: one that sees the future, or is untied.
 
     The first steps tell. Later on rounding alone would set two runs of a chaotic network apart.
+    A traced network has no numbers to compare, and is taken at its word.
     """
+    if is_traced(network):
+        return
     few = chosen._replace(inputs=chosen.inputs[:, : _STEPS_COMPARED + 1])
     whole, stepwise = _both_ways(network, few)
     size = jnp.max(jnp.abs(whole))
