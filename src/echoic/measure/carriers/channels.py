@@ -60,6 +60,8 @@ def channel_reach(
 
         ```
     """
+    if inputs is None:
+        raise ValueError("channel_reach needs inputs: without any there is no channel.")
     driven = prepare(cell, inputs, state, None)
     if not driven.driven:
         raise ValueError("channel_reach needs inputs that vary: these are constant.")

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.cell import State, without_law
-from echoic.core.checks import at_least, one_of
+from echoic.core.checks import at_least, is_traced, one_of
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.horizon import DEMAND_SHARE, demand_horizon
 from echoic.core.loss import TargetLoss, at_last_step, target_loss
@@ -67,8 +67,8 @@ def context_ablation(
     stands at or above ``share`` of the largest rise, or of the loss itself where that is larger; -1
     if none does.
 
-    **Raises** ValueError where shapes do not fit, or no target lies so late; UntrustedError, see
-    ``throw``.
+    **Raises** ValueError where shapes do not fit, or no target lies so late, and under tracing;
+    UntrustedError, see ``throw``.
 
     **Misleads.** It tells what the network *uses*, which is what the task needs only once the
     network has learned it, and no more than that. What can be told from other inputs is not missed:
@@ -98,6 +98,10 @@ def context_ablation(
     positions = at_least("positions", positions, 1)
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, got {share}.")
+    if is_traced(model, state, key):
+        raise ValueError(
+            "context_ablation cannot be traced (jit, vmap, grad): its runs are compared on the host."
+        )
     wanted = _lags(lags)
     inputs, targets, counts = checked(batch, int(wanted[-1]))
     if len(inputs) < 2:

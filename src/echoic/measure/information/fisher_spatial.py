@@ -27,6 +27,8 @@ def linear_network(cell: Any, source: Any) -> LinearNetwork:
         if form is None:
             raise ValueError(f"only linear cells have these, got a {type(cell).__name__}.")
         w, v = form.recurrent, form.input if source is None else source
+    elif callable(cell):
+        raise ValueError("a bare step function does not show its matrices: pass W, shape (n, n).")
     else:
         w, v = jnp.asarray(cell), source
         if not jnp.issubdtype(w.dtype, jnp.floating):

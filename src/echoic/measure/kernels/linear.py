@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from echoic.core.checks import at_least, refuse_if_larger
+from echoic.core.checks import at_least, is_traced, refuse_if_larger
 
 
 def lag_kernel(
@@ -33,7 +33,7 @@ def lag_kernel(
 
     **Returns** shape (lags, p, m, lags, p, m) with lags = max_lag + 1.
 
-    **Raises** ValueError where shapes do not fit, MemoryError above 8 GB.
+    **Raises** ValueError where shapes do not fit, and under tracing; MemoryError above 8 GB.
 
     **Cost** O(lags n^2 (m + p)) for the vectors, and lags^4 (p m)^2 products of numbers.
 
@@ -44,6 +44,8 @@ def lag_kernel(
     >>> lag_kernel([[0.5]], [[2.0]], [[1.0]], 1)[1, 0, 0, 1, 0, 0].item()
     5.25
     """
+    if is_traced(transition, drive, readout):
+        raise ValueError("the kernel of the lags is summed on the host and cannot be traced.")
     a, f, c = (np.asarray(matrix, dtype=float) for matrix in (transition, drive, readout))
     n = len(a)
     if a.shape != (n, n) or f.ndim != 2 or c.ndim != 2 or len(f) != n or c.shape[1] != n:
@@ -88,10 +90,14 @@ def linear_tangent_kernel(
 
     **Returns** shape (t, p, s, p). NaN in a sequence stays where it acts.
 
+    **Raises** ValueError where shapes do not fit, and under tracing; MemoryError above 8 GB.
+
     **Example**
     >>> linear_tangent_kernel([[0.5]], [[2.0]], [[1.0]], [3.0]).item()
     45.0
     """
+    if is_traced(inputs, others):
+        raise ValueError("the kernel of two sequences is summed on the host and cannot be traced.")
     first = np.asarray(inputs, dtype=float)
     second = first if others is None else np.asarray(others, dtype=float)
     first, second = (x[:, None] if x.ndim == 1 else x for x in (first, second))

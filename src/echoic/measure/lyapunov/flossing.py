@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
-from echoic.core.checks import at_least, channels_of, sequences
+from echoic.core.checks import at_least, channels_of, is_traced, sequences
 from echoic.core.linalg import log_abs, random_frame
 from echoic.core.tangent import push_frame
 
@@ -163,8 +163,9 @@ def floss(
 
     **Returns:** the new cell, and the penalty before each iteration, shape (iterations,).
 
-    **Raises:** ValueError for wrong arguments; FloatingPointError if the penalty is no finite
-    number: a direction dies, or the trajectory left the finite numbers.
+    **Raises:** ValueError for wrong arguments, a bare step function, and under tracing;
+    FloatingPointError if the penalty is no finite number: a direction dies, or the trajectory left
+    the finite numbers.
 
     **When it misleads:** as `flossing_penalty`; a flossed network is not a trained one.
 
@@ -183,6 +184,13 @@ def floss(
 
         ```
     """
+    if not isinstance(cell, AbstractCell):
+        raise ValueError(
+            "floss needs a cell: a bare step function does not say what may change, got"
+            f" {cell!r}. Take the gradient of flossing_penalty instead."
+        )
+    if is_traced(cell, inputs, key):
+        raise ValueError("floss cannot be traced (jit, vmap, grad): trace flossing_penalty.")
     iterations = at_least("iterations", iterations, 1)
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be positive, got {learning_rate!r}.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, is_traced
 from echoic.core.estimate import Estimate, Settings, Status
 
 _CLEAR = 3.0  # standard errors by which a point of the fit has to stand above nothing
@@ -33,7 +33,10 @@ def fit_timescale(
 
     **Misleads.** A wrong limit bends the curve: give the theory's, or a longer run's.
 
-    **Cost** none to speak of. NumPy: not for use under ``jax.jit``.
+    **Raises** ValueError where shapes do not fit, and under tracing: how many points are clear of
+    noise is asked of the numbers.
+
+    **Cost** none to speak of.
 
     **Example**
     >>> import numpy as np
@@ -41,6 +44,8 @@ def fit_timescale(
     >>> round(float(found.value), 3)
     7.0
     """
+    if is_traced(trajectory, limit):
+        raise ValueError("fit_timescale cannot be traced (jit, vmap, grad): call it outside.")
     is_estimate = isinstance(trajectory, Estimate)
     values = np.asarray(trajectory.value if is_estimate else trajectory, dtype=float)
     if values.ndim != 1:
