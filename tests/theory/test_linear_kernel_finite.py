@@ -87,21 +87,14 @@ def test_exact_kernel_is_that_of_finite_differences():
     assert np.max(np.abs(exact_kernel(transposed, inputs, others) - right)) > 0.1
 
 
-def relative_error(size, transition, seed, limit=wide_kernel):
+def relative_errors(size, transition, seed, limits):
+    """Of one network's kernel to each limit, T = 10."""
     rng = np.random.default_rng([seed, size])
     network = draw(size, (transition, 1.0, 1.0), rng)
     inputs, others = rng.normal(size=(2, 10, 1))
     found = exact_kernel(network, inputs, others)[:, 0, :, 0]
-    expected = limit(inputs, others, transition)
-    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
-
-
-def slope_and_error(transition, sizes, seeds, limit=wide_kernel):
-    errors = [
-        np.mean([relative_error(size, transition, seed, limit) for seed in range(seeds)])
-        for size in sizes
-    ]
-    return np.polyfit(np.log(sizes), np.log(errors), 1)[0], errors
+    expected = [limit(inputs, others, transition) for limit in limits]
+    return [np.linalg.norm(found - one) / np.linalg.norm(one) for one in expected]
 
 
 def without_the_transition(inputs, others, transition):
@@ -119,26 +112,38 @@ def without_causality(inputs, others, transition):
     return wide_kernel(inputs[::-1], others[::-1], transition)
 
 
+def tends(sizes, errors, at_1024):
+    """Like the root of the width, to what is small at 1024 units."""
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    return -0.65 < slope < -0.35 and errors[sizes.index(1024)] < at_1024
+
+
 @pytest.mark.parametrize(
-    ("transition", "at_1024"), [(0.3, 0.07), pytest.param(0.9, 0.18, marks=pytest.mark.slow)]
+    ("transition", "at_1024", "sizes"),
+    [
+        (0.3, 0.07, (64, 256, 1024)),
+        pytest.param(0.3, 0.07, (64, 256, 1024, 4096), marks=pytest.mark.slow),
+        pytest.param(0.9, 0.18, (64, 256, 1024, 4096), marks=pytest.mark.slow),
+    ],
 )
-def test_kernel_tends_to_its_limit_like_the_root_of_the_width(transition, at_1024):
-    slope, errors = slope_and_error(transition, (64, 256, 1024), 10)
-    assert -0.7 < slope < -0.3
-    assert errors[-1] < at_1024
-    for wrong in (without_the_transition, without_causality):
-        assert relative_error(1024, transition, 0, wrong) > 2 * at_1024
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("transition", [0.3, 0.9])
-def test_rate_over_four_widths(transition):
-    slope, _ = slope_and_error(transition, (64, 256, 1024, 4096), 8)
-    assert -0.65 < slope < -0.35
+def test_kernel_tends_to_its_limit_like_the_root_of_the_width(transition, at_1024, sizes):
+    """8 networks a width. Seen over four: slopes -.55 and -.51, errors .054 and .121 at 1024."""
+    limits = (wide_kernel, without_the_transition, without_causality)
+    errors = [
+        np.mean([relative_errors(n, transition, seed, limits) for seed in range(8)], axis=0)
+        for n in sizes
+    ]
+    right, *wrong = np.transpose(errors)
+    assert tends(sizes, right, at_1024)
+    for one in wrong:
+        assert not tends(sizes, one, at_1024)
 
 
 def test_untrained_responses_are_independent_gaussians():
-    """n = 256, 3000 draws: the variance of each lag within 8 %, lags uncorrelated, no tails."""
+    """n = 256, 3000 draws: the variance of each lag within 8 %, lags uncorrelated, no tails.
+
+    Seen: ratios .97 to 1.05, correlations up to .047.
+    """
     rng, lags, variances = np.random.default_rng(0), 6, (0.6, 1.5, 0.8)
     # One W serves many independent (F, C): given W the entries differ in them alone.
     found = []
@@ -149,18 +154,22 @@ def test_untrained_responses_are_independent_gaussians():
             for_all.append(w @ for_all[-1] / 16)
         found.append(np.einsum("pn,jnp->pj", c, np.array(for_all)) / 16)
     found = np.concatenate(found)
-    expected = impulse_response_variance(
+    law = impulse_response_variance(
         0.6, lags - 1, input_weight_variance=1.5, output_weight_variance=0.8
     )
-    ratio = np.mean(found**2, axis=0) / expected
-    assert np.all(np.abs(ratio - 1) < 0.08 + 4 * np.sqrt(2 / 3000))
+    variance = np.mean(found**2, axis=0)
+
+    def within(expected):
+        return np.all(np.abs(variance / expected - 1) < 0.08)
+
+    assert within(law)
+    assert not within(1.2 * np.sqrt(0.6) ** np.arange(lags))  # nu_W^(j/2)
+    assert not within(1.5 * 0.6 ** np.arange(lags))  # the output's variance forgotten
+    assert not within(law[0] * 0.6 ** (2 * np.arange(lags)))  # W's once too often
     assert np.max(np.abs(np.corrcoef(found.T) - np.eye(lags))) < 0.08
-    kurtosis = np.mean(found**4, axis=0) / np.mean(found**2, axis=0) ** 2 - 3
-    assert np.all(np.abs(kurtosis) < 0.5)
-    per_amplitude = 1.2 * np.sqrt(0.6) ** np.arange(lags)  # wrong: nu_W^(j/2)
-    assert np.any(np.abs(np.mean(found**2, axis=0) / per_amplitude - 1) > 0.3)
-    without_output = 1.5 * 0.6 ** np.arange(lags)
-    assert np.any(np.abs(np.mean(found**2, axis=0) / without_output - 1) > 0.15)
+    assert np.max(np.abs(np.corrcoef(np.cumsum(found, axis=1).T) - np.eye(lags))) > 0.08
+    kurtosis = np.mean(found**4, axis=0) / variance**2 - 3
+    assert np.all(np.abs(kurtosis) < 0.4)
 
 
 def growth(size, lag, draws, seed):

@@ -189,11 +189,20 @@ def distances_from_the_end(size, seed, rate_share=0.45):
 
 @pytest.mark.slow
 def test_training_of_a_thousand_units_ends_at_the_least_weighted_norm():
-    """Four equations in ten lags: near the weighted solution, far from the plain one."""
-    right, *wrong = np.median([distances_from_the_end(1024, seed) for seed in range(3)], axis=0)
+    """Four equations in ten lags: near the weighted solution, far from the plain one.
+
+    Seven networks: .020 to .091, .045 in the median; from the plain solution .45 and more. Eight
+    times the units bring the first closer, by the root of eight if the theory is of first order.
+    """
+    wide, narrow = (
+        np.array([distances_from_the_end(size, seed) for seed in range(7)]) for size in (1024, 128)
+    )
+    right, *wrong = np.median(wide, axis=0)
     assert right < 0.05
-    assert wrong[0] > 0.3
+    assert np.all(wide[:, 0] < 0.1)
+    assert np.all(wide[:, 1] > 0.3)
     assert min(wrong) > 0.2
+    assert np.median(narrow[:, 0]) > 2 * right
 
 
 def test_minimum_norm_against_the_formula_and_descent():

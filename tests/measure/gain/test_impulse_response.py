@@ -111,19 +111,88 @@ def test_learned_response_is_the_weight_of_the_lag():
 
 
 @pytest.mark.slow
-def test_untrained_variance():
-    """300 networks of 128 units: variances nu_W^j within 4 standard errors, 0.33."""
+def test_trained_networks_hold_the_least_weighted_response():
+    """Four equations in ten lags, descended to their end: ``learned_response`` of 1024 units.
+
+    What was learned is near the weighted solution, .046 in the median of 7 networks (.027 to .092),
+    and far from the plain one, .49 and more.
+    """
+    rng, lags, transition = np.random.default_rng(0), 10, 0.5
+    design, targets = rng.normal(size=(4, lags)), rng.normal(size=4)
+    rho = theory.lag_weights(transition, lags - 1)
+    rate = 0.45 * theory.largest_learning_rate(design.T @ design, rho)
+
+    def errors(both):
+        cell, readout = both
+        state, response = cell.initial_state(), []
+        for t in range(lags):
+            state = cell.step(state, jnp.full(1, float(t == 0)))
+            response.append(readout(cell.output(state))[0])
+        return design @ jnp.stack(response) - targets
+
+    @eqx.filter_jit
+    def train(both):
+        arrays, rest = eqx.partition(both, eqx.is_inexact_array)
+
+        def loss(arrays):
+            left = errors(eqx.combine(arrays, rest))
+            return 0.5 * jnp.sum(left**2), jnp.max(jnp.abs(left))
+
+        def update(carry):
+            slopes, left = jax.grad(loss, has_aux=True)(carry[0])
+            return jax.tree.map(lambda a, g: a - rate * g, carry[0], slopes), left
+
+        start = arrays, jnp.asarray(1.0)
+        arrays, _ = jax.lax.while_loop(lambda carry: carry[1] > 1e-3, update, start)
+        return eqx.combine(arrays, rest)
+
+    found = []
+    for seed in range(7):
+        both = eqx.tree_at(lambda b: b[0].law, linear(1024, transition, seed), None)
+        after = train(both)
+        learned = learned_response(
+            both[0], after[0], max_lag=lags - 1, readouts=(both[1], after[1])
+        )
+        start = np.asarray(learned.details["before"])[:, 0, 0]
+        solutions = (
+            theory.minimum_norm_response(design, targets, rho, start) - start,
+            theory.minimum_norm_response(design, targets, np.ones(lags), start) - start,
+            theory.minimum_norm_response(design, targets, rho, start),  # the start not taken off
+            theory.minimum_norm_response(design, targets, 2 * transition ** np.arange(lags), start)
+            - start,  # W untrained
+        )
+        way = np.linalg.norm(solutions[0])
+        gaps = [np.linalg.norm(learned.value[:, 0, 0] - one) / way for one in solutions]
+        found.append(gaps)
+    right, *wrong = np.median(found, axis=0)
+    assert right < 0.05
+    assert np.all(np.array(found)[:, 1] > 0.3)
+    assert min(wrong) > 0.05
+
+
+@pytest.mark.slow
+def test_untrained_responses_are_independent_gaussians():
+    """256 units, 3000 networks: the variance of each lag within 8 %, lags uncorrelated.
+
+    Seen: ratios .96 to 1.04, correlations up to .030.
+    """
 
     def one(key):
         k1, k2 = jr.split(key)
-        cell = cells.LinearRNN(1, 128, recurrent=init.normal(0.5), key=k1, dtype=jnp.float64)
-        readout = Scaled(jr.normal(k2, (1, 128), jnp.float64))
-        return impulse_response(cell, max_lag=3, readout=readout).details["power"]
+        cell = cells.LinearRNN(1, 256, recurrent=init.normal(0.6**0.5), key=k1, dtype=jnp.float64)
+        readout = Scaled(jr.normal(k2, (1, 256), jnp.float64))
+        return impulse_response(cell, max_lag=5, readout=readout).value[:, 0, 0]
 
-    found = jnp.mean(jax.lax.map(one, jr.split(jr.key(0), 300)), axis=0)
-    right = theory.impulse_response_variance(0.25, 3)
-    assert np.asarray(found) == pytest.approx(right, rel=0.33)
-    assert np.asarray(found) != pytest.approx(theory.lag_weights(0.25, 3), rel=0.33)
+    found = np.asarray(jax.lax.map(one, jr.split(jr.key(0), 3000)))
+    variance = np.mean(found**2, axis=0)
+
+    def within(expected):
+        return np.all(np.abs(variance / expected - 1) < 0.08)
+
+    assert within(theory.impulse_response_variance(0.6, 5))
+    assert not within(0.6 ** (np.arange(6) / 2))  # of amplitudes
+    assert not within(theory.lag_weights(0.6, 5))  # of the kernel
+    assert np.max(np.abs(np.corrcoef(found.T) - np.eye(6))) < 0.08
 
 
 def test_bare_steps_and_nan():

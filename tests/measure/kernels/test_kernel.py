@@ -183,19 +183,38 @@ class Scaled(eqx.Module):
         return self.weight @ output / math.sqrt(self.weight.shape[1])
 
 
-def test_kernel_tends_to_the_wide_one():
-    """Emami et al.'s limit: relative error 4 n^-1/2 at n = 1024, below half of that at 64."""
-    inputs, others = np.random.default_rng(2).normal(size=(2, 8))
-    limit = theory.wide_kernel(inputs, others, 0.3)
+def tends(sizes, errors, at_1024):
+    """Like the root of the width, to what is small at 1024 units."""
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    return -0.65 < slope < -0.35 and errors[sizes.index(1024)] < at_1024
 
-    def error(n, limit=limit):
-        found = [linear_tangent_kernel(*draw(n, (0.3, 1, 1), s), inputs, others) for s in range(3)]
-        gaps = [np.linalg.norm(one[:, 0, :, 0] - limit) for one in found]
-        return np.mean(gaps) / np.linalg.norm(limit)
 
-    assert error(1024) < 0.07
-    assert error(1024) < error(64) / 2
-    assert error(1024, theory.wide_kernel(inputs, others, 0.5)) > 0.1
+@pytest.mark.parametrize(
+    ("transition", "at_1024", "sizes"),
+    [
+        (0.3, 0.07, (64, 256, 1024)),
+        pytest.param(0.3, 0.07, (64, 256, 1024, 4096), marks=pytest.mark.slow),
+        pytest.param(0.9, 0.18, (64, 256, 1024, 4096), marks=pytest.mark.slow),
+    ],
+)
+def test_kernel_tends_to_the_wide_one(transition, at_1024, sizes):
+    """Emami et al.'s limit, T = 10, 8 networks a width with inputs of their own."""
+
+    def gaps(size, seed):
+        inputs, others = np.random.default_rng([seed, size, 1]).normal(size=(2, 10))
+        network = draw(size, (transition, 1, 1), [seed, size])
+        found = linear_tangent_kernel(*network, inputs, others)[:, 0, :, 0]
+        untrained = linear_tangent_kernel(*network, inputs, others, rates=(0, 1, 1 / size))
+        limit = theory.wide_kernel(inputs, others, transition)
+        other_law = theory.wide_kernel(inputs, others, transition + 0.2)
+        pairs = ((found, limit), (found, other_law), (untrained[:, 0, :, 0], limit))
+        return [np.linalg.norm(one - to) / np.linalg.norm(to) for one, to in pairs]
+
+    errors = [np.mean([gaps(n, seed) for seed in range(8)], axis=0) for n in sizes]
+    right, *wrong = np.transpose(errors)
+    assert tends(sizes, right, at_1024)
+    for one in wrong:
+        assert not tends(sizes, one, at_1024)
 
 
 def test_distance_and_drift():
