@@ -13,6 +13,7 @@ import pytest
 from echoic import init
 from echoic.cells import Residual
 from echoic.core.cell import without_law
+from echoic.measure.information.recall import raw_recall
 from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
 from echoic.theory import exponent_bounds, predicted_exponents
 
@@ -21,13 +22,13 @@ SEEDS = range(5)
 BURN_IN, STEPS = 300, 1000
 
 
-def network(residual, coupling, seed, **kind):
+def network(residual, coupling, seed, gain=1.0, **kind):
     return Residual(
         1,
         32,
         residual=residual,
         coupling=coupling,
-        recurrent=init.gaussian(1.0),
+        recurrent=init.gaussian(gain),
         input=init.normal(1.0),
         bias=init.zeros(),
         key=jr.key(seed),
@@ -184,13 +185,39 @@ def test_two_copies_approach_at_the_largest_exponent(seed, x64):
         arguments = without_law(cell), jnp.zeros(32), apart, jnp.asarray(drive(seed))
         rates = np.asarray(rates_of_approach(*arguments, True))
         assert rates[BURN_IN:].mean() == pytest.approx(leading[-1], abs=1.5e-3)
-        if modulus == 0.9:  # left alone the two are equal before the leading direction has won
-            continue
+        assert rates[BURN_IN:].mean() != pytest.approx(math.log(modulus), abs=1.5e-3)
         log_distance = np.cumsum(np.asarray(rates_of_approach(*arguments, False)))
-        seen = np.flatnonzero(log_distance > math.log(1e-5))[100:]
+        # Left alone at lam = .9 the two are equal after some 110 steps, and by then the leading
+        # direction, which gains .02 a step on the last, has only just won: .0053 seen.
+        left_out, tolerance = (50, 0.006) if modulus == 0.9 else (100, 0.004)
+        seen = np.flatnonzero(log_distance > math.log(1e-5))[left_out:]
         slope = np.polyfit(seen, log_distance[seen], 1)[0]
-        assert slope == pytest.approx(leading[-1], abs=0.004)
+        assert slope == pytest.approx(leading[-1], abs=tolerance)
+        assert slope != pytest.approx(leading[-1] / 2, abs=tolerance)  # wrong: of the root
     assert np.all(np.diff(leading) > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_heterogeneity_widens_memory(seed, x64):
+    """Recall of white input, summed over lags 1 to 60, of networks that were not trained.
+
+    Decay times of 1 to 50 hold more than twice what one decay does, many angles more than three
+    times what one does. The first is close: 2.1 to 2.3 for these weak inputs, 2.0 to 2.25 for
+    inputs twice as strong, 1.9 to 2.1 for Gaussian ones, whose tails saturate tanh.
+    """
+    inputs = np.random.default_rng(seed).uniform(-0.5, 0.5, 20_400)
+
+    def recalled(residual):
+        cell = network(residual, 0.1, seed, gain=0.1)
+        return float(np.sum(raw_recall(cell, inputs, max_lag=60, key=KEY).value[1:]))
+
+    decay, angle = recalled(init.identity(0.95)), recalled(init.rotation(0.95, 28.0))
+    assert recalled(init.heterogeneous_decay(50.0)) > 2 * decay
+    assert recalled(init.heterogeneous_rotation(0.95)) > 3 * angle
+    # Not for want of the right decay, or of the right period.
+    assert recalled(init.identity(0.98)) < 2 * decay
+    assert recalled(init.rotation(0.95, 8.0)) < 3 * angle
 
 
 @pytest.mark.parametrize("seed", SEEDS)
