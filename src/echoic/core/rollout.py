@@ -56,7 +56,7 @@ def rollout(
     **Returns** a `Rollout`: `trajectory`, a pytree of arrays (t, ...) or (b, t, ...), None with
     ``"nothing"``; and `final`, the last state, with a leading b for a batch.
 
-    **Raises** ValueError where shapes do not fit.
+    **Raises** ValueError where shapes do not fit, and for what is no cell.
 
     **Misleads.** Of a pointwise cell there is reverse mode only: ``jax.jvp`` and ``jax.jacfwd`` of
     its rollout raise (those of the gradient do not). Push tangents through ``cell.step`` instead.
@@ -76,6 +76,11 @@ def rollout(
     one_of("collect", collect, ("outputs", "states", "nothing"))
     if segment is not None:
         at_least("segment", segment, 1)
+    if not isinstance(cell, AbstractCell):
+        raise ValueError(
+            f"rollout runs a cell, got {cell!r}. Make one of a step function, and its initial"
+            " state, by FunctionCell(step, state, input_size) of echoic.core.cell."
+        )
     cell = without_law(cell)
     single = jax.eval_shape(cell.initial_state)
     xs, batched = _batch(inputs, cell.input_size, _dtype(single))

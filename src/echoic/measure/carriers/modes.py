@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
-from echoic.core.checks import at_least, channels_of, is_traced, refuse_if_larger
+from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.tangent import jacobian
 from echoic.measure.attractors.starts import constant_input
@@ -74,7 +74,8 @@ def mode_time_constants(
         return _of_exponents(source)
     if is_traced(source, point, input):
         raise ValueError("modes of a network are found by LAPACK and cannot be traced.")
-    network: AbstractCell = without_law(as_cell(source, point, channels_of(input)))
+    channels = 0 if input is None else np.size(input)
+    network: AbstractCell = without_law(as_cell(source, point, channels))
     start = network.initial_state() if point is None else jax.tree.map(jnp.asarray, point)
     x = constant_input(input, network.input_size, flatten_state(start)[0].dtype)
     rest = start if point is not None else _rest(network, start, x, at_least("settle", settle, 0))
