@@ -36,7 +36,7 @@ def impulse_response(
     **Returns** an `Estimate` of shape (max_lag + 1, p, m), exact; ``details["power"]``: the mean
     square over entries, by lag.
 
-    **Raises** ValueError where shapes do not fit.
+    **Raises** ValueError where shapes do not fit, and for a cell that takes no input.
 
     **Misleads.** Of a network that is not linear it speaks of small changes about this run only.
 
@@ -52,6 +52,8 @@ def impulse_response(
     if inputs is not None:
         input_size = 1 if jnp.ndim(inputs) == 1 else jnp.shape(inputs)[-1]
     cell = without_law(as_cell(cell, state, input_size))
+    if not cell.input_size:
+        raise ValueError("a cell that takes no input does not respond to one.")
     start = cell.initial_state() if state is None else state
     dtype = flatten_state(start)[0].dtype
     if inputs is None:
