@@ -241,16 +241,25 @@ def test_training_brings_about_non_normality_and_a_chain():
     with jax.numpy_dtype_promotion("standard"):  # optax mixes counters with floats
         before, cells, losses = eqx.filter_jit(eqx.filter_vmap(train))(jr.split(jr.key(0), SEEDS))
     np.testing.assert_allclose(henrici_departure(before).value, 0, atol=1e-3)
-    departures, forward = [], 0
+    departures, forward, at_start = [], 0, 0
     for i in range(SEEDS):
         if losses[i] > 0.5 / 6:  # half of what knowing nothing costs
             continue
         arrays, rest = eqx.partition(cells, eqx.is_array)
         cell = eqx.combine(jax.tree.map(operator.itemgetter(i), arrays), rest)
         departures.append(float(henrici_departure(cell).value))
-        found = chain_motif(cell, key=jr.key(i), permutations=19)
-        forward += float(found.details["asymmetry"]) > 0
+        untrained = eqx.tree_at(lambda c: c.recurrent, cell, before[i])
+        asymmetries = [
+            float(chain_motif(one, key=jr.key(i), permutations=19).details["asymmetry"])
+            for one in (cell, untrained)
+        ]
+        forward, at_start = forward + (asymmetries[0] > 0), at_start + (asymmetries[1] > 0)
     assert len(departures) >= 8
     assert min(departures) > 1
-    sign_test = scipy.stats.binomtest(forward, len(departures), alternative="greater")
-    assert sign_test.pvalue < 0.05
+
+    def significant(count):
+        return scipy.stats.binomtest(count, len(departures), alternative="greater").pvalue < 0.05
+
+    assert significant(forward)
+    assert not significant(at_start)  # the order that peaks come in favours forward weights
+    assert not significant(len(departures) - forward)  # W transposed
