@@ -95,6 +95,12 @@ def refuse_if_larger(what: str, num_bytes: float, limit: float = 8e9) -> None:
         )
 
 
+def bytes_of(tree: Any) -> float:
+    """The memory of all arrays of a tree, which may be those of ``jax.eval_shape``."""
+    leaves = [leaf for leaf in jax.tree_util.tree_leaves(tree) if hasattr(leaf, "dtype")]
+    return float(sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))
+
+
 def is_traced(*values: Any) -> bool:
     """Whether any leaf is a tracer, so that nothing can be asked of its numbers."""
     return any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(values))

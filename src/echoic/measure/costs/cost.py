@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from echoic.core.cell import State, without_law
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, bytes_of
 from echoic.core.rollout import rollout
 from echoic.core.trainable import trainable_filter
 
@@ -175,10 +175,23 @@ def flat_cost(cost: Cost, cell: Any) -> tuple[Float[Array, "n"], Callable[[Array
     return vector, lambda v: cost(eqx.combine(restore(v), rest))
 
 
-def require_scalar(cost: Cost, cell: Any) -> None:
-    """Refuse what is no cost, before anything is compiled."""
+def require_scalar(cost: Cost, cell: Any) -> float:
+    """Refuse what is no cost, before anything is compiled.
+
+    Returns the bytes of the largest array on its way, such as the states of a run.
+    """
     if not callable(cost):
         raise ValueError(f"cost must be a function cost(cell) -> scalar, got {cost!r}.")
-    result = eqx.filter_eval_shape(cost, cell)
+    program, result, _ = eqx.filter_make_jaxpr(cost)(cell)
     if getattr(result, "shape", None) != ():
         raise ValueError(f"cost must give a scalar, got {result}.")
+    return _largest(program.jaxpr)
+
+
+def _largest(program: Any) -> float:
+    """Of a program and of all inside it; a loop shows what it collects as an array of its own."""
+    inner = [part for step in program.eqns for part in jtu.tree_leaves(list(step.params.values()))]
+    parts = [getattr(part, "jaxpr", part) for part in inner]
+    sizes = [_largest(part) for part in parts if hasattr(part, "eqns")]
+    sizes += [bytes_of(out.aval) for step in program.eqns for out in step.outvars]
+    return max(sizes, default=0.0)

@@ -9,10 +9,13 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.cell import without_law
-from echoic.core.checks import at_least, one_of, refuse_if_larger
+from echoic.core.checks import at_least, bytes_of, one_of, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.measure.costs import lanczos
 from echoic.measure.costs.cost import Cost, flat_cost, flat_parameters, require_scalar
+
+# An array on the way of a cost that is worth asking what derivatives keep of it.
+_LARGE_BYTES = 1e8
 
 
 def hessian_eigenvalues(
@@ -47,7 +50,8 @@ def hessian_eigenvalues(
     each, in this order, from an eigenvalue; ``details["products"]`` how many it took. The status is
     NOT_CONVERGED where ``max_products`` did not do, NOT_FINITE for NaN.
 
-    **Raises** ValueError for wrong sizes; MemoryError where the basis would exceed 8 GB.
+    **Raises** ValueError for wrong sizes; MemoryError where the basis, or what products
+    keep of the run, would exceed 8 GB.
 
     **Misleads.** Eigenvalues that are equal are found once. A piecewise linear network has the
     Hessian of its present piece.
@@ -65,7 +69,7 @@ def hessian_eigenvalues(
     (True, True)
     """
     cell = without_law(cell)
-    require_scalar(cost, cell)
+    largest = require_scalar(cost, cell)
     size, dtype = _size(cell)
     at_least("count", count, 1, max(1, size // 2))
     most = min(at_least("max_products", max_products, 2 * count), size)
@@ -75,6 +79,7 @@ def hessian_eigenvalues(
         raise ValueError(f"tolerance must lie between 0 and 1, got {tolerance}.")
     one_of("ends", ends, ("both", "largest"))
     refuse_if_larger("the Lanczos basis", float((most + 1) * size * dtype.itemsize))
+    refuse_long_runs(cost, cell, largest)
     found = _eigenvalues(cell, cost, key, count, tolerance, most, ends == "both")
     finite = jnp.all(jnp.isfinite(found.largest))
     status = jnp.where(
@@ -130,7 +135,8 @@ def hessian_density(
     products), weights of a probe adding up to 1; ``"trace"`` and ``"squares"``, estimates of the
     trace and of the sum of squared eigenvalues, with ``"trace_error"`` and ``"squares_error"``.
 
-    **Raises** ValueError for wrong sizes; MemoryError where the basis would exceed 8 GB.
+    **Raises** ValueError for wrong sizes; MemoryError where the basis, or what products
+    keep of the run, would exceed 8 GB.
 
     **Misleads.** Few outliers among many parameters weigh 1/n each: their place is right, their
     height is noisy. The width is a choice; the moments do not depend on it.
@@ -148,7 +154,7 @@ def hessian_density(
     True
     """
     cell = without_law(cell)
-    require_scalar(cost, cell)
+    largest = require_scalar(cost, cell)
     size, dtype = _size(cell)
     products = min(at_least("products", products, 1), size)
     at_least("probes", probes, 2)
@@ -156,6 +162,7 @@ def hessian_density(
     if not 0 < width < 1:
         raise ValueError(f"width must lie between 0 and 1, got {width}.")
     refuse_if_larger("the Lanczos basis", float((products + 1) * size * dtype.itemsize))
+    refuse_long_runs(cost, cell, largest)
     density, error, details = _density(cell, cost, key, products, probes, points, width)
     finite = jnp.all(jnp.isfinite(details["nodes"]))
     return Estimate(
@@ -202,6 +209,17 @@ def hessian_product(cost: Cost, cell: Any):
     """The gradient of a cost in all its parameters, and ``v -> H v`` there."""
     vector, function = flat_cost(cost, cell)
     return jax.linearize(jax.grad(function), vector)
+
+
+def refuse_long_runs(cost: Cost, cell: Any, largest: float) -> None:
+    """Refuse a cost of which a product with the Hessian keeps too much: a long run's states.
+
+    It keeps some ten arrays like the largest: while that is small there is nothing to ask.
+    """
+    if largest < _LARGE_BYTES:
+        return
+    _, apply = eqx.filter_eval_shape(hessian_product, cost, cell)
+    refuse_if_larger("what products with the Hessian keep of the run", bytes_of(apply))
 
 
 def _size(cell: Any):

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from echoic.core.cell import without_law
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.measure.costs.cost import Cost, direction_of, moved, require_scalar, trained_part
 
@@ -43,7 +43,8 @@ def cost_slice(
     where the value has NaN; ``details["is_minimum"]`` marks them; ``"at"`` or ``"at_0"``,
     ``"at_1"`` are the axes.
 
-    **Raises** ValueError for directions that do not fit and axes of fewer than 3 points.
+    **Raises** ValueError for directions that do not fit and axes of fewer than 3 points;
+    MemoryError where the points of a batch need more than 8 GB: make it smaller.
 
     **Misleads.** The number of minima grows with the resolution where the cost is rugged; along a
     flat stretch rounding makes minima of its own, in float32 above all. A random direction through
@@ -62,10 +63,11 @@ def cost_slice(
     2
     """
     cell = without_law(cell)
-    require_scalar(cost, cell)
+    largest = require_scalar(cost, cell)
     if len(directions) not in (1, 2):
         raise ValueError(f"directions must be one or two, got {len(directions)}.")
     at_least("batch_size", batch_size, 1)
+    refuse_if_larger(f"batch_size={batch_size} costs at once", batch_size * largest)
     axes = [at] if len(directions) == 1 else list(at)
     if len(axes) != len(directions):
         raise ValueError(f"at must hold one axis for each direction, got {len(axes)} axes.")

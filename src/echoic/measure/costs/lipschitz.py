@@ -13,6 +13,7 @@ from echoic.core.checks import at_least, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.measure.costs import lanczos
 from echoic.measure.costs.cost import Cost, flat_cost, flat_parameters, require_scalar
+from echoic.measure.costs.hessian import refuse_long_runs
 
 
 def cost_lipschitz(
@@ -42,7 +43,8 @@ def cost_lipschitz(
     ``details["smoothness"]`` is the lower bound of beta; ``details["gradient_norm"]`` and
     ``details["curvature"]`` (samples,) are those of each point, the centre first.
 
-    **Raises** ValueError for wrong sizes; MemoryError where the basis would exceed 8 GB.
+    **Raises** ValueError for wrong sizes; MemoryError where the basis, or what products
+    keep of the run, would exceed 8 GB.
 
     **Misleads.** A ball in n dimensions has nearly all its points near the surface. Certified upper
     bounds of one step of a cell are in [`echoic.theory.certificates`][].
@@ -59,7 +61,7 @@ def cost_lipschitz(
     (True, True)
     """
     cell = without_law(cell)
-    require_scalar(cost, cell)
+    largest = require_scalar(cost, cell)
     vector = eqx.filter_eval_shape(lambda cell: flat_parameters(cell)[0], cell)
     if not radius > 0:
         raise ValueError(f"radius must be above 0, got {radius}.")
@@ -68,6 +70,7 @@ def cost_lipschitz(
     refuse_if_larger(
         "the Lanczos basis", float((products + 1) * vector.size * vector.dtype.itemsize)
     )
+    refuse_long_runs(cost, cell, largest)
     slopes, curvatures = _samples(
         cell, cost, key, jnp.asarray(radius, vector.dtype), samples, products
     )

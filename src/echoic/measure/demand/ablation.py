@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from echoic.core.cell import State, without_law
-from echoic.core.checks import at_least, is_traced, one_of
+from echoic.core.checks import at_least, bytes_of, is_traced, one_of, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.horizon import DEMAND_SHARE, demand_horizon
 from echoic.core.loss import TargetLoss, at_last_step, target_loss
@@ -68,7 +68,8 @@ def context_ablation(
     if none does.
 
     **Raises** ValueError where shapes do not fit, or no target lies so late, and under tracing;
-    UntrustedError, see ``throw``.
+    MemoryError where the outputs of all sequences need more than 8 GB; UntrustedError, see
+    ``throw``.
 
     **Misleads.** It tells what the network *uses*, which is what the task needs only once the
     network has learned it, and no more than that. What can be told from other inputs is not missed:
@@ -100,7 +101,7 @@ def context_ablation(
         raise ValueError(f"share must lie between 0 and 1, got {share}.")
     if is_traced(model, state, key):
         raise ValueError(
-            "context_ablation cannot be traced (jit, vmap, grad): its runs are compared on the host."
+            "context_ablation cannot be traced (jit, vmap, grad): it compares runs on the host."
         )
     wanted = _lags(lags)
     inputs, targets, counts = checked(batch, int(wanted[-1]))
@@ -111,6 +112,7 @@ def context_ablation(
     place_key, ring_key = jr.split(key)
     places = _places(place_key, wanted, counts, positions)
     run = _Run(without_law(model), target_loss(loss), inputs, targets, state)
+    _refuse_long_runs(run)
     intact, value, error = _rises(run, wanted, counts, places, mode == "from", ring_key)
     horizon = demand_horizon(wanted, value, error, intact, share)
     flags = Status.OK if horizon is not None else Status.NOT_FINITE
@@ -130,6 +132,26 @@ def context_ablation(
     }
     estimate = Estimate(value, error, flags, settings, details)
     return estimate.throw(*((Status.NOT_FINITE,) if throw else ()))
+
+
+class _Run(eqx.Module):
+    """What is run again and again, with other inputs."""
+
+    model: Any
+    loss: TargetLoss
+    inputs: Array
+    targets: Array
+    state: State
+
+
+def _refuse_long_runs(run: _Run) -> None:
+    """Refuse a batch whose outputs at all steps do not fit into memory."""
+    if isinstance(run.model, AbstractModel):
+        last = at_last_step(run.targets)
+        outputs = eqx.filter_eval_shape(run.model.run, run.inputs, state=run.state, last=last)
+    else:
+        outputs = eqx.filter_eval_shape(run.model, run.inputs)
+    refuse_if_larger("the outputs of all sequences", bytes_of(outputs))
 
 
 def _lags(lags: Any) -> Int[np.ndarray, "k"]:
@@ -159,16 +181,6 @@ def _places(
             # The first in the random order that serves this lag.
             chosen = np.append(chosen, useful[np.isin(useful, pairs[:, column])][0])
     return np.sort(chosen)
-
-
-class _Run(eqx.Module):
-    """What is run again and again, with other inputs."""
-
-    model: Any
-    loss: TargetLoss
-    inputs: Array
-    targets: Array
-    state: State
 
 
 def _rises(

@@ -11,7 +11,14 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
-from echoic.core.checks import at_least, channels_of, is_traced, sequences
+from echoic.core.checks import (
+    at_least,
+    bytes_of,
+    channels_of,
+    is_traced,
+    refuse_if_larger,
+    sequences,
+)
 from echoic.core.linalg import log_abs, random_frame
 from echoic.core.tangent import push_frame
 
@@ -164,8 +171,8 @@ def floss(
     **Returns:** the new cell, and the penalty before each iteration, shape (iterations,).
 
     **Raises:** ValueError for wrong arguments, a bare step function, and under tracing;
-    FloatingPointError if the penalty is no finite number: a direction dies, or the trajectory left
-    the finite numbers.
+    MemoryError where the way back through the run keeps more than 8 GB; FloatingPointError if the
+    penalty is no finite number: a direction dies, or the trajectory left the finite numbers.
 
     **When it misleads:** as `flossing_penalty`; a flossed network is not a trained one.
 
@@ -199,20 +206,25 @@ def floss(
     optimiser = optax.adam(learning_rate)
     progress = optimiser.init(eqx.filter(varying, eqx.is_inexact_array))
 
+    def penalty(varying, fixed, inputs, key):
+        return flossing_penalty(
+            eqx.combine(varying, fixed),
+            inputs,
+            key=key,
+            num_exponents=num_exponents,
+            target=target,
+            burn_in=burn_in,
+            orthogonalise_every=orthogonalise_every,
+        )
+
+    def backwards(varying):
+        return eqx.filter_vjp(lambda varying: penalty(varying, fixed, inputs, key), varying)[1]
+
+    refuse_if_larger("the way back", bytes_of(eqx.filter_eval_shape(backwards, varying)))
+
     @eqx.filter_jit
     def improve(varying, fixed, progress, inputs, key):
-        def penalty(varying):
-            return flossing_penalty(
-                eqx.combine(varying, fixed),
-                inputs,
-                key=key,
-                num_exponents=num_exponents,
-                target=target,
-                burn_in=burn_in,
-                orthogonalise_every=orthogonalise_every,
-            )
-
-        value, gradient = eqx.filter_value_and_grad(penalty)(varying)
+        value, gradient = eqx.filter_value_and_grad(penalty)(varying, fixed, inputs, key)
         with jax.numpy_dtype_promotion("standard"):  # Adam counts in integers
             updates, progress = optimiser.update(gradient, progress)
         return eqx.apply_updates(varying, updates), progress, value
