@@ -25,6 +25,7 @@ from echoic.core.cell import (
 )
 from echoic.core.checks import refuse_if_larger, sequences
 from echoic.core.estimate import Estimate, Settings, Status
+from echoic.core.model import own_readout
 from echoic.core.trainable import trainable_filter
 
 # How many numbers the weights' gradients of the outputs in work at one time may take.
@@ -57,7 +58,8 @@ def tangent_kernel(
     - `cell`: a cell or a `Network`; a bare step function has no weights to train and is refused.
     - `inputs`: x, shape (t,) or (t, m); `others`: x', of the same length or not; by default x.
     - `readout`: a callable from an output (n,) to (p,); its arrays count as weights. By default
-      the network's own readout, else the output itself, so that p = n.
+      the network's own readout, a tied one with the embedding's matrix, whose gradient then comes
+      from both of its uses; else the output itself, so that p = n.
     - `state`: the state before the first input of both. It is not trained.
 
     **Returns** an `Estimate` of shape (t, p, s, p), exact.
@@ -167,13 +169,6 @@ def _with_weights(cell: Any, readout: Any) -> tuple[AbstractCell, Any]:
             f" got {cell!r}. Write it as a subclass of echoic.AbstractCell."
         )
     cell = without_law(as_cell(cell))
-    if readout is None:
-        readout = getattr(cell, "readout", None)
-        if getattr(cell, "embedding", None) is not None and not hasattr(readout, "weight"):
-            raise ValueError(
-                "the matrix of a tied readout is a weight of the embedding as well: such kernels"
-                " are not known here; pass a readout of its own."
-            )
     if not any(jtu.tree_leaves(trainable_filter((cell, readout)))):
         raise ValueError("nothing is trained: neither the cell nor its readout has weights.")
     return cell, readout
@@ -188,6 +183,9 @@ def _one_sequence(inputs: Any, name: str, cell: AbstractCell, dtype: Any) -> Arr
 
 def _output(cell: AbstractCell, readout: Any, state: Any) -> Float[Array, "p"]:
     output = cell.output(state)
+    # Read out by the network that is differentiated, of which each weight counts once: a readout
+    # taken out of it would miss the matrix that it shares with an embedding, or count a copy.
+    readout = own_readout(cell) if readout is None else readout
     return output if readout is None else jnp.reshape(readout(output), (-1,))
 
 
