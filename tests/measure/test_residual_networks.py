@@ -66,9 +66,16 @@ FAMILIES = {
 def test_weak_coupling_leaves_the_residual_its_spectrum(family, x64):
     for seed in SEEDS:
         cell = network(FAMILIES[family], 0.01, seed)
-        gap = exponents(cell, drive(seed)) - predicted_exponents(cell.residual_moduli())
-        assert np.max(np.abs(gap)) < 0.015
-        assert abs(np.mean(gap)) < 0.002
+        found, moduli = exponents(cell, drive(seed)), np.asarray(cell.residual_moduli())
+
+        def left_alone(predicted, found=found):
+            gap = found - predicted
+            return np.max(np.abs(gap)) < 0.015 and abs(np.mean(gap)) < 0.002
+
+        assert left_alone(predicted_exponents(moduli))
+        assert not left_alone(predicted_exponents(moduli + 0.01))  # wrong: the coupling added
+        if np.min(moduli) < 0.99:
+            assert not left_alone(predicted_exponents(moduli) / math.log(2))  # in bits
 
 
 @pytest.mark.parametrize("driven", [True, False])
@@ -97,7 +104,10 @@ def test_exact_without_coupling(x64):
     for family in ("scaled .9", "scaled .98", "scaled 1", "rotation .9", "rotation 1"):
         cell = network(FAMILIES[family], 0.0, 0)
         expected = predicted_exponents(cell.residual_moduli())
-        np.testing.assert_allclose(exponents(cell, drive(0)), expected, atol=1e-6)
+        found = exponents(cell, drive(0))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        coupled = exponents(network(FAMILIES[family], 1e-3, 0), drive(0))
+        assert np.max(np.abs(coupled - expected)) > 1e-6  # so close by itself it is not
 
 
 @eqx.filter_jit
@@ -227,6 +237,8 @@ def test_saturating_residual_has_no_growing_regime(seed, x64):
         cell = network(init.identity(modulus), 0.01, seed, path="tanh")
         value = exponents(cell, 0 * drive(seed), state=near)
         assert np.max(np.abs(value - math.log(modulus))) < 0.02
+    straight = network(init.identity(1.1), 0.01, seed)
+    assert exponents(straight, 0 * drive(seed), state=near)[0] > 0
     cell = network(init.identity(1.1), 0.01, seed, path="tanh")
     for inputs in (0 * drive(seed), drive(seed)):
         assert exponents(cell, inputs, state=near)[0] < 0
