@@ -79,8 +79,8 @@ def basin_fractions(
 
     **Status:** NOT_FINITE (some escaped), NOT_CONVERGED (some had not settled).
 
-    **Raises:** ValueError for wrong arguments and under tracing; UntrustedError for NOT_FINITE if
-    ``throw`` is set.
+    **Raises:** ValueError for wrong arguments and under tracing; MemoryError for starts and orbits
+    above 8 GB; UntrustedError for NOT_FINITE if ``throw`` is set.
 
     **When it misleads:** an attractor with a fraction well below 1 / s is not seen. Orbits that
     settle slowly pass for quasiperiodic ones, and two of them for two attractors: a longer

@@ -73,7 +73,8 @@ def fixed_points(
     **Status:** NOT_FINITE (no start has a finite residual; the value is NaN).
 
     **Raises:** ValueError for wrong arguments and under tracing, where the number of points is not
-    known; UntrustedError for NOT_FINITE if ``throw`` is set.
+    known; MemoryError where starts, or the Jacobians at the points, need more than 8 GB;
+    UntrustedError for NOT_FINITE if ``throw`` is set.
 
     **When it misleads:** no search proves that there are no more: look at ``unseen``, draw wider.
     Points of a line of fixed points come out as many, each marginal. Close to a bifurcation two
@@ -152,11 +153,8 @@ def _begin(network, starts, x, key, spread, steps) -> Float[Array, "s n"]:
     states = starting_states(network, starts, key=draw, spread=spread)
     if drawn:
         assert walk is not None
-        begin = wander(network, states, x, jnp.asarray(steps, jnp.int32), key=walk)
-    else:
-        begin = jax.vmap(lambda state: flatten_state(state)[0])(states)
-    refuse_if_larger("the starts", float(begin.nbytes))
-    return begin
+        return wander(network, states, x, jnp.asarray(steps, jnp.int32), key=walk)
+    return jax.vmap(lambda state: flatten_state(state)[0])(states)
 
 
 def _search(network, x, begin, period: int, limits: _Limits) -> _Ends | None:
@@ -292,6 +290,7 @@ def _tangents(network, x, points: Float[Array, "k n"], period: int):
 def _describe(network, x, period, found: _Ends, limits, settings) -> Estimate:
     count, n = found.points.shape
     dtype = found.points.dtype
+    refuse_if_larger(f"the Jacobians at {count:,} points", 4.0 * count * n**2 * dtype.itemsize)
     if count:
         padded = found.points[np.arange(_power_of_two(count)) % count]
         gaps, matrices = _tangents(network, x, jnp.asarray(padded), period)

@@ -74,8 +74,8 @@ def orbit_diagram(
 
     **Status:** NOT_FINITE.
 
-    **Raises:** ValueError for wrong arguments; UntrustedError if an orbit leaves the finite numbers
-    and ``throw`` is set.
+    **Raises:** ValueError for wrong arguments; MemoryError for starts and orbits above 8 GB;
+    UntrustedError if an orbit leaves the finite numbers and ``throw`` is set.
 
     **When it misleads:** close to a bifurcation orbits settle slowly: they show a period of 0 and
     an exponent about zero, as quasiperiodic ones do; a longer ``burn_in`` tells them apart. Periods

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from echoic.core.cell import AbstractCell, State, flatten_state
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, refuse_if_larger
 
 
 def constant_input(input: Any, input_size: int, dtype: Any) -> Float[Array, "m"]:
@@ -36,6 +36,8 @@ def starting_states(
 
     A number draws that many from a normal distribution of standard deviation ``spread`` around
     the cell's initial state; None is that state alone.
+
+    **Raises** ValueError for starts that do not fit, MemoryError for drawn ones above 8 GB.
     """
     own = cell.initial_state()
     if starts is None:
@@ -45,6 +47,7 @@ def starting_states(
         if key is None:
             raise ValueError("random starts need a key: pass key=jax.random.key(...).")
         vector, restore = flatten_state(own)
+        refuse_if_larger(f"{count:,} starts", 3.0 * count * vector.nbytes)  # drawn, shifted, flat
         noise = jr.normal(key, (count, vector.size), vector.dtype)
         scale = jnp.asarray(spread, vector.dtype)
         return jax.vmap(restore)(vector[None] + scale * noise)
