@@ -172,7 +172,7 @@ def runs(model):
     }
 
 
-@each(stack, language_model, both_ways, untied)
+@each(stack, untied)
 def test_shapes_the_end_the_state_and_symbols(model):
     found = runs(model)
     whole, end, half, rest = (found[name] for name in ("whole", "end", "half", "rest"))

@@ -64,6 +64,7 @@ def test_every_cell_comes_back_with_its_law(tmp_path, family):
     assert not same(example(family, KEYS[1]), again)
 
 
+@pytest.mark.slow
 def test_double_precision(tmp_path, x64):
     cell = example("GRU", dtype=jnp.float64)
     again = echoic.load(echoic.save(cell, tmp_path / "a.safetensors"))

@@ -144,6 +144,7 @@ def test_reset_before_the_product_is_another_function(x64):
     assert_agree(copied(ours(ResetBeforeGRU), module), module)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "layer"), [(Elman, torch.nn.RNN), (LSTM, torch.nn.LSTM)])
 def test_defaults_have_the_spread_of_torch(kind, layer):
     """Standard deviations of weights and of the summed biases, 64 layers of each."""

@@ -39,6 +39,7 @@ def loop(cell, inputs, order=range(T)):
     return np.stack(states, axis=1)
 
 
+@pytest.mark.slow
 def test_every_step_has_weights_of_its_own(x64, model):
     ran = model.run(jnp.asarray(INPUTS))
     np.testing.assert_allclose(ran.trajectory, loop(model.cell, INPUTS), atol=1e-12)

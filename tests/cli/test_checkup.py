@@ -56,6 +56,7 @@ def torch_state_dict(kind, channels, units, layers, directions):
     return tensors
 
 
+@pytest.mark.slow
 def test_candidates_on_the_users_file(capsys, drive, tmp_path):
     chosen = ("--cell", "gru", "residual", "--init", "chrono", "homogeneous")
     out = run(capsys, "checkup", "--data", drive, *chosen, *SMALL, "-o", tmp_path)
@@ -86,7 +87,9 @@ def test_json_is_all_that_machines_get_and_the_same_every_time(capsys, drive, tm
     [
         ("LSTM", 1, 1, {"m"}),
         pytest.param("GRU", 2, 1, {"m"}, marks=pytest.mark.slow),
-        ("RNN", 1, 2, {"m, layer 0, forward", "m, layer 0, backward"}),
+        pytest.param(
+            "RNN", 1, 2, {"m, layer 0, forward", "m, layer 0, backward"}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_torch_state_dicts(capsys, drive, tmp_path, kind, layers, directions, names):
@@ -100,6 +103,7 @@ def test_torch_state_dicts(capsys, drive, tmp_path, kind, layers, directions, na
         assert (backward in network["warnings"]) == ("backward" in network["name"])
 
 
+@pytest.mark.slow
 def test_the_name_of_a_model_is_shown_as_it_is_and_steers_nothing(capsys, drive, tmp_path):
     path = tmp_path / "\x1b[2J[bold]net.safetensors"
     save_file(torch_state_dict("RNN", 1, 3, 1, 1), path)

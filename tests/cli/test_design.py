@@ -81,6 +81,7 @@ def test_all_prescriptions_are_listed_with_reasons(designed):
     assert max(map(len, echoic.reports.to_text(record).splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_the_saved_network_is_the_one_that_was_measured(designed):
     folder, _, text = designed
     cell = echoic.load(folder / "best.safetensors")

@@ -153,7 +153,7 @@ def furthest(found, expected):
 
 
 # The backward pass is one for all of them: each of its branches is taken by one of these.
-QUICK = ("gauged", "elman", "lstm")
+QUICK = ("gauged", "lstm")
 EACH = [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CELLS]
 
 
@@ -166,7 +166,8 @@ def test_values_and_gradients_are_those_of_a_plain_scan(name, monkeypatch, x64):
     assert furthest(found, with_gradient(plain, given)) < 1e-12
 
 
-@pytest.mark.parametrize("name", [pytest.param("elman", marks=pytest.mark.slow), "gru"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["elman", "gru"])
 def test_gradients_in_single_precision(name):
     given = arguments(name)
     found = gradient(lambda c, xs, s: rollout(c, xs, state=s), given)
@@ -180,7 +181,7 @@ def test_gradients_in_single_precision(name):
         pytest.param("full peephole", "outputs", 100, marks=pytest.mark.slow),
         ("gauged", "outputs", 4),
         pytest.param("network", "outputs", 4, marks=pytest.mark.slow),
-        ("reset before", "states", 4),
+        pytest.param("reset before", "states", 4, marks=pytest.mark.slow),
     ],
 )
 def test_what_is_collected_and_recomputed(name, collect, segment, x64):
@@ -234,6 +235,7 @@ def test_a_batch_under_vmap_and_an_ensemble_of_cells(x64):
     assert furthest(jtu.tree_map(lambda a: a[1], found), second) < 1e-12
 
 
+@pytest.mark.slow
 def test_curvature_is_that_of_a_plain_scan(x64):
     cell, xs, state = arguments("gru", jnp.float64)
     leaves, rest = eqx.partition(cell, eqx.is_inexact_array)

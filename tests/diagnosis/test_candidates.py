@@ -20,7 +20,9 @@ def test_every_candidate_has_code_in_both_frameworks_with_its_sizes(candidate):
 
 
 @pytest.mark.parametrize("candidate", CANDIDATES, ids=IDS)
-@pytest.mark.parametrize("equal", ["units", "state", "parameters"])
+@pytest.mark.parametrize(
+    "equal", ["units", "state", pytest.param("parameters", marks=pytest.mark.slow)]
+)
 def test_sizes_that_are_equal_in_what_was_asked(candidate, equal):
     units = sized(candidate, 1, 33, 30, equal)
     cell = built(candidate, units)

@@ -64,6 +64,7 @@ def test_the_noise_gain_of_a_delay_line_is_the_mean_number_of_units_behind(delay
     assert delay_line.noise_gain_kind == "stationary"
 
 
+@pytest.mark.slow
 def test_a_network_without_memory_has_none_although_the_input_foretells_itself():
     forgetful = line(activation="tanh", recurrent=init.zeros(), input=init.normal(0.5))
     found = echoic.checkup(forgetful, COLOURED, horizon=5, **OPTIONS).networks[0]
@@ -284,6 +285,7 @@ def test_networks_that_no_memory_holds():
         echoic.compare(None, WHITE, horizon=5, hidden_size=1_000_000, key=jr.key(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "horizon"), [(60, 20), (2_000, 1_900)])
 def test_a_short_series_is_measured_up_to_the_lag_that_it_allows(length, horizon):
     report = echoic.checkup(

@@ -228,6 +228,7 @@ def test_sequences_were_not_trained_on():
     assert held_out(Images(), 7, key=KEY).inputs.shape == (7, 12)
 
 
+@pytest.mark.slow
 def test_rows_of_a_text_are_joined_from_its_segments():
     text = tasks.Text(text="abcdefgh" * 100, segment_length=10, validation=0.5, test=0.1)
     found = held_out(text, 4, key=KEY, length=25)

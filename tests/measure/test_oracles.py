@@ -343,6 +343,7 @@ def bare(h, x):
     return jnp.tanh(jnp.asarray(w) @ h + jnp.asarray(v) @ x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_shapes_of_inputs_and_bare_functions_agree(name, x64):
     xs = series(LENGTH)
@@ -356,7 +357,16 @@ def test_shapes_of_inputs_and_bare_functions_agree(name, x64):
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("where", ["input", "input of a linear cell", "weight", "state"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "input",
+        *(
+            pytest.param(where, marks=pytest.mark.slow)
+            for where in ("input of a linear cell", "weight", "state")
+        ),
+    ],
+)
 def test_not_a_number_in_not_a_number_out(name, where, x64):
     xs, cell, state = series(LENGTH), tanh_network(), None
     if where.startswith("input"):
@@ -374,6 +384,7 @@ def test_not_a_number_in_not_a_number_out(name, where, x64):
     assert not found.statuses.trusted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CALLS if "recall" not in name])
 def test_under_jit_and_vmap(name, x64):
     xs = series(2, LENGTH)

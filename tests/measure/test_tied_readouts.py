@@ -35,6 +35,7 @@ def test_impulse_responses(tied):
     ).value, rtol=1e-2)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_the_readout_sees(tied):
     network, xs = tied
     options = {"max_lag": 3, "burn_in": 5, "starts": 4, "key": jax.random.key(1)}

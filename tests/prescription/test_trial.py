@@ -41,6 +41,7 @@ def test_an_elman_network_keeps_its_promise_and_a_wrong_one_is_caught():
     assert loud.kept == 0
 
 
+@pytest.mark.slow
 def test_a_gated_network_keeps_its_promise():
     (found,) = design("minimal_rnn/chrono", NOISE, horizon=30, hidden_size=32)
     kept = trial(found, NOISE, key=KEY, seeds=2, starts=4)

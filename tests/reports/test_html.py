@@ -142,6 +142,7 @@ def test_every_figure_speaks_in_words_and_gives_its_data(page, record):
     assert copies == [a["data-figure"] for a in figures]
 
 
+@pytest.mark.slow
 def test_a_bundled_file_is_shown_by_its_name_and_others_as_given(record):
     for source, said in (
         ("/home/me/lib/python3.12/site-packages/echoic/data/files/ecg.npz", "ecg.npz, bundled"),

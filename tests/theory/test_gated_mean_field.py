@@ -128,6 +128,7 @@ KNOWN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     "name",
@@ -287,6 +288,7 @@ def test_a_population_of_units_with_full_peepholes_has_the_closed_form():
     assert usual.cell_square.statuses is Status.OK
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("peepholes", [(0.0, 0.0, 0.0), (0.1, 0.1, 0.1)])
 def test_a_population_of_lstm_units_against_networks(peepholes):

@@ -126,6 +126,7 @@ def predicted(name, steps=STEPS, **options):
     return np.array([moments.mean, k2, moments.diagonal])[:, 1:], family, float(length), power
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(
     "name",

@@ -105,6 +105,7 @@ def test_an_unknown_loss_is_refused(model, batch):
         loss(model, batch, "cross_entropi")
 
 
+@pytest.mark.slow
 def test_blocks_of_predictions_give_the_same(model, batch, monkeypatch):
     def value_and_slopes():
         # A new function each time: nothing that was compiled with another size is used again.

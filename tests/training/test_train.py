@@ -191,6 +191,7 @@ def test_the_best_network_is_that_of_the_lowest_validation_loss(build, mean):
     assert not same(run.networks[0], run.last[0])
 
 
+@pytest.mark.slow
 def test_the_test_sequences_are_not_the_validation_sequences(x64, make_set, build):
     task = make_set(size=8, dtype=jnp.float64)
     shifted = eqx.tree_at(lambda t: t.test, task, Batch(task.test.inputs, task.test.targets + 10.0))
@@ -262,6 +263,7 @@ def test_patience_counts_updates_without_a_better_loss(build, mean):
     assert "no better validation loss" in run.outcomes[0].sentence
 
 
+@pytest.mark.slow
 def test_a_target_ends_a_member_and_the_others_go_on(build, mean, runs):
     losses = [runs["threads"].history.curve("validation_loss", member=i)[1] for i in range(3)]
     # Just above the second: rounding must not decide.

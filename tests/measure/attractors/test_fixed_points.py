@@ -237,6 +237,7 @@ def test_single_precision():
     np.testing.assert_allclose(found.value, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_not_a_number_in_not_a_number_out(x64):
     cell = one_unit()
     broken = eqx.tree_at(lambda c: c.recurrent, cell, cell.recurrent.at[0, 0].set(jnp.nan))

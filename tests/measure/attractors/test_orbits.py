@@ -162,6 +162,7 @@ def test_a_frequency_between_the_lines(frequency):
     assert dominant_frequency(np.full((50, 1), 0.3)) == 0
 
 
+@pytest.mark.slow
 def test_not_a_number_in_not_a_number_out():
     """One bad value spoils its own orbits only."""
     arguments = {"state": jnp.full(1, 0.4), "key": KEY, "samples": 4, "max_period": 2}

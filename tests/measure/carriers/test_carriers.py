@@ -102,6 +102,7 @@ def test_what_has_not_fallen_is_a_lower_bound():
     assert np.asarray(found.details["censored"]).tolist() == [False, True]
 
 
+@pytest.mark.slow
 def test_a_slow_unit_that_the_readout_does_not_see():
     """Alone it carries all at long lags: what is seen tends to 0, and the gain with it."""
     leak = jnp.array([0.5, 0.9])

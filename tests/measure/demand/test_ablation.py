@@ -89,6 +89,7 @@ def test_a_solver_is_as_good_as_a_network(perfect, x64):
     assert np.array_equal(few.value, found.value[jnp.asarray(wanted)])
 
 
+@pytest.mark.slow
 def test_numbers_and_squared_error(x64):
     rng = np.random.default_rng(1)
     inputs = jnp.asarray(rng.normal(0, 2, (ROWS, LENGTH, 1)))
@@ -171,6 +172,7 @@ def test_against_one_replacement_at_a_time(x64, mode, monkeypatch):
         assert float(found.standard_error[i]) == pytest.approx(error, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_error_is_what_fresh_batches_scatter_by(x64):
     """A squared difference is as much that of the sequence taken as of the one asked."""
     rng = np.random.default_rng(8)
@@ -238,6 +240,7 @@ def test_another_sample_is_never_ones_own(monkeypatch, x64):
     assert int(blind.details["horizon"]) == -1
 
 
+@pytest.mark.slow
 def test_a_memoryless_function_needs_nothing_but_the_present(x64):
     batch = numbers(ROWS)
     found = context_ablation(

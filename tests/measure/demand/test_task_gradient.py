@@ -120,6 +120,7 @@ def test_the_curve_is_relative_to_lag_0_and_its_error_is_over_sequences(measured
     assert float(reach.details["typical"][4]) == pytest.approx(typical, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_a_state_that_was_carried_matters(measured, x64):
     network, batch, fresh, times = measured
     states = jtu.tree_map(lambda leaf: leaf + 1, network.run(batch.inputs).final)
@@ -131,6 +132,7 @@ def test_a_state_that_was_carried_matters(measured, x64):
     assert abs(float(fresh.details["raw"][3]) / expected - 1) > 1e-3
 
 
+@pytest.mark.slow
 def test_a_linear_network_in_closed_form_over_many_lags_and_the_last_step_alone(x64):
     rng = np.random.default_rng(2)
     # Its 800th power is smaller than any number of double precision.
@@ -259,6 +261,7 @@ def test_what_is_not_finite_is_told(measured, x64):
     assert Status.BELOW_NOISE in reach.statuses
 
 
+@pytest.mark.slow
 def test_targets_are_drawn_by_weight_and_never_twice(x64):
     weights = np.zeros((ROWS, LENGTH))
     weights[0, [2, 7, 9, 10]] = 1.0, 2.0, 1.0, 1.0

@@ -50,6 +50,7 @@ def rotation(gain, angle=0.7):
 # Closed forms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [0.9, 1.0, 1.05])
 def test_orthogonal_networks_have_a_power_law_of_their_gain(x64, gain):
     curves = reach_curves(Plain(rotation(gain)), jr.normal(KEY, (500,)), max_lag=40, key=KEY)
@@ -85,6 +86,7 @@ def test_chain_ends_at_its_length(x64):
         np.testing.assert_allclose(curves["input_reach"].value[1:], expected[:-1], rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gain", [0.8, 1.2])
 def test_ten_thousand_lags_neither_underflow_nor_overflow(x64, gain):
     curves = reach_curves(
@@ -103,6 +105,7 @@ def test_ten_thousand_lags_neither_underflow_nor_overflow(x64, gain):
     assert "input_reach" not in curves  # no inputs, no spread
 
 
+@pytest.mark.slow
 def test_columns_of_very_different_growth_do_not_hide_each_other(x64):
     cell = Plain(np.diag([1.0, 1e-3]), np.array([[0.0], [1.0]]))
     xs = jr.normal(KEY, (700,))
@@ -120,6 +123,7 @@ def test_non_normal_matrix_against_dense_powers(x64):
     np.testing.assert_allclose(measured.value, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_input_channels_count_in_units_of_their_own_spread(x64):
     rng = np.random.default_rng(2)
     w, v = 0.5 * rng.normal(size=(3, 3)), rng.normal(size=(3, 2))
@@ -279,6 +283,7 @@ def test_errors_from_starting_times_cover_the_truth():
     assert abs(np.mean(z)) < 4 / math.sqrt(60) + 0.2  # the sample's skewness
 
 
+@pytest.mark.slow
 def test_coherent_square_is_unbiased_below_the_floor_of_plain_averages():
     curves = []
     with jax.enable_x64(True):
@@ -378,6 +383,7 @@ def test_few_windows_are_said_to_be_few(x64):
     assert many.settings["independent"] == 5
 
 
+@pytest.mark.slow
 def test_not_a_number_stays_one(x64):
     xs = jr.normal(KEY, (400,)).at[150].set(jnp.nan)
     curves = reach_curves(
@@ -390,6 +396,7 @@ def test_not_a_number_stays_one(x64):
         gradient_reach(Plain(0.9 * np.eye(2), linear=False), xs, max_lag=40, key=KEY)
 
 
+@pytest.mark.slow
 def test_what_inputs_scramble_is_below_the_noise(x64):
     signs = jnp.sign(jr.normal(KEY, (3000,)))
     curve = coherent_reach(multiply, signs, state=jnp.ones(1), max_lag=6, key=KEY)
@@ -397,6 +404,7 @@ def test_what_inputs_scramble_is_below_the_noise(x64):
     np.testing.assert_allclose(curve.details["average_floor"], 1 / math.sqrt(32), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_single_precision_is_good_to_four_digits():
     cell = Plain(rotation(0.95).astype(np.float32), np.ones((2, 1), np.float32))
     curve = gradient_reach(cell, np.random.default_rng(0).normal(size=600), max_lag=200, key=KEY)

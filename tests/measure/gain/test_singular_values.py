@@ -40,7 +40,7 @@ def dense_product(jacobians):
     return product
 
 
-@pytest.mark.parametrize("lag", [1, 7, 10_000])
+@pytest.mark.parametrize("lag", [pytest.param(1, marks=pytest.mark.slow), 7, 10_000])
 def test_diagonal_map(lag, x64):
     """At lag 10 000 the smallest is 10^-20000: nothing over- or underflows."""
     moduli = np.array([1.5, 0.01, 0.9, 0.2, 1.0])
@@ -51,12 +51,15 @@ def test_diagonal_map(lag, x64):
     assert found.statuses == Status.OK
 
 
+@pytest.mark.slow
 def test_scaled_orthogonal_map(x64):
     orthogonal = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0]
     np.testing.assert_allclose(of_power(0.9 * orthogonal, 50).value, 50 * math.log(0.9), atol=1e-11)
 
 
-@pytest.mark.parametrize("lag", [1, 5, 9, 10, 20])
+@pytest.mark.parametrize(
+    "lag", [5, 10, *(pytest.param(lag, marks=pytest.mark.slow) for lag in (1, 9, 20))]
+)
 def test_powers_of_a_chain(lag, x64):
     """W^k has n - k singular values alpha^k, all others are exactly 0."""
     n, alpha = 10, 1.1
@@ -90,6 +93,7 @@ def graded_product():
     return matrices, np.array(exact)
 
 
+@pytest.mark.slow
 def test_graded_product_against_long_arithmetic(x64):
     matrices, exact = graded_product()
     assert exact[0] - exact[-1] > 150  # far beyond what a dense product in float64 can hold
@@ -155,6 +159,7 @@ def test_mean_square_is_the_gradient_reach(x64):
     assert bool(jnp.isnan(found.standard_error[0]))
 
 
+@pytest.mark.slow
 def test_batch_and_num_values(x64):
     cell = Elman(1, 6, key=jr.key(2), dtype=jnp.float64)
     inputs = jr.normal(jr.key(1), (3, 40, 1))
@@ -167,6 +172,7 @@ def test_batch_and_num_values(x64):
     assert bool(jnp.all(together.standard_error > 0))
 
 
+@pytest.mark.slow
 def test_scaled_jacobi_against_svd(x64):
     """Scales that float64 can hold: LAPACK sees the same matrix. Odd and even sizes."""
     for n in (1, 2, 5, 16):

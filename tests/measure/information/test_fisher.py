@@ -269,7 +269,7 @@ def test_random_matrix_against_dense_algebra(x64, mutant):
     assert (gap < 1e-10) if mutant is None else (gap > 1e-2)
 
 
-@pytest.mark.parametrize("gain", [1.0, 1.2])
+@pytest.mark.parametrize("gain", [pytest.param(1.0, marks=pytest.mark.slow), 1.2])
 def test_unstable_networks_have_a_finite_time_memory_only(x64, gain):
     rng = np.random.default_rng(4)
     q = np.linalg.qr(rng.normal(size=(20, 20)))[0]
@@ -300,6 +300,7 @@ def test_finite_time_against_dense_algebra(x64):
     np.testing.assert_allclose(curve.value, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_signals_of_several_channels(x64):
     rng = np.random.default_rng(6)
     w, v = 0.8 * np.linalg.qr(rng.normal(size=(5, 5)))[0], rng.normal(size=(5, 3))
@@ -314,6 +315,7 @@ def test_signals_of_several_channels(x64):
     np.testing.assert_allclose(scaled.value, np.var(xs[:, 2]) * apart[2], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_noise_is_a_tenth_of_the_state_by_default(x64):
     xs = jr.normal(KEY, (4000,))
     cell = Plain([[0.8]], [[1.0]])
@@ -335,7 +337,7 @@ def test_noise_is_a_tenth_of_the_state_by_default(x64):
 # Along driven trajectories
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.15])
+@pytest.mark.parametrize("beta", [pytest.param(0.0, marks=pytest.mark.slow), 0.15])
 def test_linear_network_through_the_driven_path(x64, beta):
     w, v = chain(40, 1.05, beta), source(40)
     xs = jr.normal(KEY, (1700,))
@@ -443,9 +445,8 @@ def test_errors_cover_the_truth(x64):
         assert 0.4 < np.median(np.abs(value - value.mean()) / claimed) < 1.1
 
 
-@pytest.mark.parametrize(
-    "measure", [fisher_memory, pytest.param(fisher_bound, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("measure", [fisher_memory, fisher_bound])
 def test_directions_that_stand_for_many_channels_are_in_the_error(measure, x64):
     """20 channels, a leaky unit each: 8 directions miss their mean by several per cent."""
     leaks, lags = np.linspace(0, 0.95, 20), 3
@@ -474,6 +475,7 @@ def test_directions_that_stand_for_many_channels_are_in_the_error(measure, x64):
     assert errors == pytest.approx(gaps, rel=0.5)
 
 
+@pytest.mark.slow
 def test_several_sequences_are_all_followed(x64):
     rng = np.random.default_rng(10)
     w, v = rng.normal(size=(4, 4)) / 2, rng.normal(size=(4, 1))
@@ -488,6 +490,7 @@ def test_several_sequences_are_all_followed(x64):
     )
 
 
+@pytest.mark.slow
 def test_a_chaotic_network_is_said_to_be_unstable(x64):
     rng = np.random.default_rng(11)
     cell = Plain(
@@ -500,6 +503,7 @@ def test_a_chaotic_network_is_said_to_be_unstable(x64):
     assert float(curve.details["noise_gain"]) > 100
 
 
+@pytest.mark.slow
 def test_noise_that_has_not_settled_is_reported(x64):
     slow = Plain(0.9999 * np.eye(2), np.ones((2, 1)), "hidden")
     curve = fisher_memory(slow, jr.normal(KEY, (300,)), max_lag=60, key=KEY)
@@ -531,6 +535,7 @@ def test_wrong_calls_are_refused():
         fisher_memory_matrix(cell)
 
 
+@pytest.mark.slow
 def test_not_a_number_stays_one(x64):
     xs = jr.normal(KEY, (300,)).at[150].set(jnp.nan)
     cell = Plain(0.5 * np.eye(2), np.ones((2, 1)), "tanh")
@@ -543,6 +548,7 @@ def test_not_a_number_stays_one(x64):
     assert np.all(np.isnan(curve.value))
 
 
+@pytest.mark.slow
 def test_single_precision_is_good_to_four_digits():
     cell = Plain(chain(30, 1.1).astype(np.float32), source(30).astype(np.float32))
     curve = fisher_memory(cell, max_lag=40)

@@ -260,6 +260,7 @@ def test_sampled_recall_of_a_random_network(seed, x64):
     assert np.max(np.abs(z)) < 5.5  # ten blocks: the tails are those of Student's t
 
 
+@pytest.mark.slow
 def test_error_bars_cover(x64):
     """Over many seeds, two standard errors hold the truth as often as t with 9 degrees says."""
     ring, exact = cycle(20, 0.9)
@@ -291,6 +292,7 @@ def test_recall_of_the_probe_under_a_real_input(x64):
     assert np.max(np.abs(np.asarray(recall.value) - amplitude)) > 0.05
 
 
+@pytest.mark.slow
 def test_several_channels_are_pooled(x64):
     """Two separate delay lines of 3 and 6 units; the second probe has four times the power."""
     lines = scipy.linalg.block_diag(np.diag(np.ones(2), -1), np.diag(np.ones(5), -1))
@@ -307,6 +309,7 @@ def test_several_channels_are_pooled(x64):
     )
 
 
+@pytest.mark.slow
 def test_one_hot_inputs_with_a_symbol_that_never_comes(x64):
     symbols = np.random.default_rng(0).integers(0, 3, 6000)
     inputs = np.eye(4)[symbols]
@@ -377,6 +380,7 @@ def test_correlations_against_direct_sums():
             )
 
 
+@pytest.mark.slow
 def test_raw_recall_of_a_linear_memoryless_network(x64):
     """From h = v x one reads what one reads from x, for one channel the squared autocorrelation."""
     rng = np.random.default_rng(0)
@@ -423,6 +427,7 @@ def test_float32_stays_float32():
         np.testing.assert_allclose(recall.value, expected, atol=1e-6 if exact == "auto" else 0.03)
 
 
+@pytest.mark.slow
 def test_nan_in_nan_out(x64):
     ring, _ = cycle(5, 0.9)
     inputs = np.random.default_rng(0).normal(size=3000)

@@ -37,6 +37,11 @@ def autonomous(step, n, **settings):
     return lyapunov_spectrum(step, state=jnp.full(n, 0.1), key=KEY, **settings)
 
 
+def slow_but(quick, *families):
+    """All of them, the others than ``quick`` among the slow tests."""
+    return [f if f is quick else pytest.param(f, marks=pytest.mark.slow) for f in families]
+
+
 # Closed forms.
 
 
@@ -44,12 +49,13 @@ def is_largest_modulus(found, moduli):
     return float(found.value[0]) == pytest.approx(math.log(max(moduli)), abs=1e-9)
 
 
-@pytest.mark.parametrize("moduli", [(0.9, 0.5), (0.5, 0.9)])
+@pytest.mark.parametrize("moduli", [pytest.param((0.9, 0.5), marks=pytest.mark.slow), (0.5, 0.9)])
 def test_largest_exponent_of_a_diagonal_map(moduli, x64):
     step = linear(np.diag(moduli))
     assert is_largest_modulus(autonomous(step, 2, steps=200, num_exponents=1), moduli)
 
 
+@pytest.mark.slow
 def test_identity_start_frame_is_rejected(x64, monkeypatch):
     """Mutant: a diagonal map leaves the identity's columns alone; the first one is no leader."""
     # 3 units: another shape than above, so that nothing compiled there is used again.
@@ -59,6 +65,7 @@ def test_identity_start_frame_is_rejected(x64, monkeypatch):
     assert not is_largest_modulus(autonomous(step, 3, steps=200, num_exponents=1), moduli)
 
 
+@pytest.mark.slow
 def test_log_moduli_of_a_block_map(x64):
     """Rotations and a contraction, in an orthogonal basis of their own."""
     blocks = np.zeros((5, 5))
@@ -93,6 +100,7 @@ def test_henon_map(x64):
     assert float(found.standard_error[0]) < 4e-3
 
 
+@pytest.mark.slow
 def test_products_of_gaussian_matrices(x64):
     """Newman (1986): the exponents, and with them the size of the error bars."""
     n, t = 8, 4000
@@ -120,6 +128,7 @@ def test_chain_has_no_finite_exponent(x64):
     assert float(found.details["residual"]) == 0
 
 
+@pytest.mark.slow
 def test_one_singular_direction(x64):
     matrix = np.random.default_rng(1).normal(size=(5, 5)) / 2
     matrix[3] = 0
@@ -130,6 +139,7 @@ def test_one_singular_direction(x64):
     assert float(jnp.sum(found.value[:4])) == pytest.approx(np.log(moduli[:4]).sum(), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_feedback_chain_is_not_trusted(x64):
     """QR says -0.3 here, the truth is -0.92; the sum rule shows that something is wrong."""
     n = 100
@@ -192,6 +202,7 @@ def norm_history(jacobians, frame, ends):
     return np.array(blocks)
 
 
+@pytest.mark.slow
 def test_lstm_against_a_plain_loop(x64):
     """Every block of a driven LSTM, over (h, c), to rounding; and what must not pass."""
     n, t, burn_in = 6, 240, 40
@@ -226,6 +237,7 @@ def test_lstm_against_a_plain_loop(x64):
     assert not agrees(cold)  # the state was warmed up, the frame was not
 
 
+@pytest.mark.slow
 def test_burn_in_matters(x64):
     """The transient of a map that starts far out is not part of the answer; without a burn-in
     it is (mutant)."""
@@ -240,6 +252,7 @@ def test_burn_in_matters(x64):
     assert np.max(np.abs(np.asarray(cold.value) - exact)) > 1e-3
 
 
+@pytest.mark.slow
 def test_transposed_jacobian_is_rejected(x64, monkeypatch):
     """Mutant, in the code itself."""
     matrices = jr.normal(jr.key(4), (60, 9)) / 2
@@ -271,7 +284,7 @@ def test_transposed_jacobian_is_rejected(x64, monkeypatch):
 # The sum rule and the interval.
 
 
-@pytest.mark.parametrize("family", [Elman, MinimalRNN, GRU, LSTM, Residual])
+@pytest.mark.parametrize("family", slow_but(GRU, Elman, MinimalRNN, GRU, LSTM, Residual))
 def test_sum_rule(family, x64):
     cell = family(1, 8, key=jr.key(5), dtype=jnp.float64)
     inputs = jr.normal(jr.key(6), (300, 1))
@@ -293,6 +306,7 @@ def chaotic(n, gain):
     return lambda h, _: weight @ jnp.tanh(h), jr.normal(jr.key(9), (n,))
 
 
+@pytest.mark.slow
 def test_interval_is_found_and_a_long_one_is_seen(x64):
     """With factorisations every 10 steps the contracting half of a chaotic spectrum is noise."""
     step, state = chaotic(40, 3.0)
@@ -316,6 +330,7 @@ def test_calm_network_needs_few_factorisations(x64):
     np.testing.assert_allclose(found.value, every_step.value, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_broken_interval_leads_to_a_rerun(x64):
     """Calm in the warm-up, harsh afterwards: the interval that was found is too long."""
     inputs = jnp.concatenate([jnp.zeros(200), jnp.full(200, 1.5)])
@@ -339,6 +354,7 @@ def test_graded_columns_are_balanced(x64):
     assert float(jnp.sum(found.value)) == pytest.approx(exact, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_huge_contraction(x64):
     """Exponents down to -60 a step, far below rounding of the largest, by their own names."""
     sizes = np.exp(-np.linspace(0, 60, 16))
@@ -360,6 +376,7 @@ def test_batch_averages_sequences(x64):
     assert np.all(np.asarray(found.standard_error) >= between - 1e-12)
 
 
+@pytest.mark.slow
 def test_under_vmap_and_jit(x64):
     inputs = jr.normal(jr.key(13), (120, 1))
 
@@ -422,6 +439,7 @@ def test_single_precision():
     assert leading.statuses == Status.OK
 
 
+@pytest.mark.slow
 def test_drift_is_not_converged(x64):
     found = lyapunov_spectrum(
         lambda h, x: (1 + x) * h,
@@ -480,7 +498,9 @@ def test_autonomous_needs_steps(x64):
 # One matrix for all gates.
 
 
-@pytest.mark.parametrize("family", [Elman, MinimalRNN, GRU, LSTM, PeepholeLSTM, Residual])
+@pytest.mark.parametrize(
+    "family", slow_but(MinimalRNN, Elman, MinimalRNN, GRU, LSTM, PeepholeLSTM, Residual)
+)
 def test_sum_of_gates_is_the_jacobian(family, x64):
     cell = family(2, 6, key=jr.key(2), dtype=jnp.float64)
     x = jnp.array([0.3, -1.0])
