@@ -60,7 +60,8 @@ def fisher_memory_matrix(
 
     **Arguments:** a ``cell`` with a ``linear_form``, or W itself, shape (n, n); ``steps``: both
     sums over k < steps, noise and memory from so many steps on, for which W need not be stable; the
-    trace is n and M the identity for normal W then too. ``throw``: raise where W is unstable.
+    trace is n and M the identity for normal W then too. ``throw``: raise where W is unstable,
+    or not finite.
 
     **Returns:** an `Estimate`, shape (n, n), exact; NaN with status UNSTABLE. ILL_CONDITIONED where
     the trace misses n by more than a rounding error may.
@@ -83,7 +84,7 @@ def fisher_memory_matrix(
     w, _ = linear_network(cell, None)
     value, flags, settings = _solved(w, steps)
     estimate = Estimate(value, None, flags, Settings(exact=True, noise_variance=1.0, **settings))
-    return estimate.throw(Status.UNSTABLE) if throw else estimate
+    return estimate.throw(Status.UNSTABLE, Status.NOT_FINITE) if throw else estimate
 
 
 def fisher_capacity(
@@ -101,7 +102,7 @@ def fisher_capacity(
     - ``cell``: a cell with a ``linear_form``, or W itself, shape (n, n).
     - ``source``: V, shape (n,) or (n, m); needed for a matrix, the cell's own by default.
     - ``steps``: memory and noise of so many steps only, for which W need not be stable.
-    - ``throw``: raise where a stationary state is asked of an unstable W.
+    - ``throw``: raise where a stationary state is asked of an unstable W, or W is not finite.
 
     **Returns:** an `Estimate`, a number, exact. Details: ``share`` (of the bound n), ``best`` (that
     of the best direction) and ``best_share``, ``best_direction`` (n,), of unit length, its largest
@@ -139,7 +140,7 @@ def fisher_capacity(
     estimate = Estimate(
         value, None, flags, Settings(exact=True, noise_variance=1.0, **settings), details
     )
-    return estimate.throw(Status.UNSTABLE) if throw else estimate
+    return estimate.throw(Status.UNSTABLE, Status.NOT_FINITE) if throw else estimate
 
 
 def _solved(w: Float[Array, "n n"], steps: int | None):
