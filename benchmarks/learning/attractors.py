@@ -95,11 +95,11 @@ def orbits(network: Any, task: Any) -> tuple[np.ndarray, float]:
     return np.array([np.min(widths), np.max(widths)]), float(np.max(errors))
 
 
-def order(stable: bool, seeds: int = 3) -> dict:
+def order(stable: bool, seeds: int = 5) -> dict:
     """Temporal order over 60 steps, relevant symbols in [5, 10) and [20, 25)."""
     task = tasks.fixed(
         tasks.TemporalOrder(60, first_start=5, first_stop=10, second_start=20, second_stop=25),
-        2000,
+        1000,
         key=jax.random.key(2),
     )
     run = trained(task, 50, 5000, 100, 3e-3, stable, seeds)

@@ -4,14 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from echoic.core.records import (
-    Curve,
-    Horizon,
-    NetworkRecord,
-    ReportRecord,
-    SignalRecord,
-    Spectrum,
-)
+from echoic.core.records import Curve, Horizon, NetworkRecord, ReportRecord, SignalRecord, Spectrum
 from echoic.core.training_record import MemberRecord, TrainingRecord
 
 HOSTILE = "<script>alert(1)</script>"

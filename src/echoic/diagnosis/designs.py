@@ -11,13 +11,8 @@ import numpy as np
 from echoic.core.cell import AbstractCell
 from echoic.core.checks import at_least, refuse_if_larger
 from echoic.core.horizon import Thresholds
-from echoic.core.records import (
-    QUANTITIES,
-    Curve,
-    NetworkRecord,
-    PhaseMap,
-    PrescriptionRecord,
-)
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, NetworkRecord, PhaseMap, PrescriptionRecord
 from echoic.diagnosis.assemble import Job, Progress, assemble, prepared, prescribed_job
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.report import Report

@@ -10,7 +10,8 @@ import numpy as np
 from echoic.core.cell import AbstractCell
 from echoic.core.estimate import Estimate, Status
 from echoic.core.horizon import exponent_says, horizon_of, regime_of
-from echoic.core.records import QUANTITIES, Curve, NetworkRecord, Spectrum
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, NetworkRecord, Spectrum
 from echoic.diagnosis.plan import Plan
 from echoic.diagnosis.structure import structure_warnings
 from echoic.diagnosis.verdict import network_verdict

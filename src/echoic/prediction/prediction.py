@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from echoic.core.records import QUANTITIES, Curve
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ import numpy as np
 
 from echoic.core.cell import AbstractCell
 from echoic.core.horizon import Thresholds, horizon_of, regime_of
-from echoic.core.records import QUANTITIES, Curve, Regime
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, Regime
 from echoic.prescription.recipe import Recipe
 from echoic.prescription.statistics import InputStatistics
 

@@ -11,7 +11,8 @@ import numpy as np
 from echoic.core.cell import cast
 from echoic.core.checks import at_least
 from echoic.core.horizon import Thresholds, horizon_of
-from echoic.core.records import QUANTITIES, Curve, Horizon
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, Horizon
 from echoic.measure.gain.reach import reach_curves
 from echoic.measure.information.fisher import fisher_memory
 from echoic.prescription.prescription import Prescription

@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Sequence
 
-from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, NetworkRecord, ReportRecord
 from echoic.reports.style import mathematical, printable
 
 DEFAULT_QUANTITY: dict[str, str] = {

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-from echoic.core.records import QUANTITIES, Curve, NetworkRecord, ReportRecord
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, NetworkRecord, ReportRecord
 from echoic.reports.style import (
     MARKS,
     UNKNOWN,

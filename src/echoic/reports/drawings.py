@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from echoic.core.records import Drawing, Line
+from echoic.core.finding import Drawing, Line
 from echoic.reports.style import printable, significant, typographic
 
 _WIDTH, _HEIGHT = 400.0, 250.0

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from echoic.core.records import Finding, NetworkRecord, ReportRecord
+from echoic.core.finding import Finding
+from echoic.core.records import NetworkRecord, ReportRecord
 from echoic.reports.drawings import svg
 from echoic.reports.style import mathematical, printable, typographic, with_error
 

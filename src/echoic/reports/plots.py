@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from echoic.core import checks
-from echoic.core.records import QUANTITIES, Curve, ReportRecord
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, ReportRecord
 from echoic.reports.choosing import (
     ALL_GAINS,
     DEFAULT_QUANTITY,

@@ -8,14 +8,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from echoic.core.records import (
-    QUANTITIES,
-    Curve,
-    Horizon,
-    NetworkRecord,
-    PrescriptionRecord,
-    ReportRecord,
-)
+from echoic.core.quantities import QUANTITIES
+from echoic.core.records import Curve, Horizon, NetworkRecord, PrescriptionRecord, ReportRecord
 from echoic.reports.columns import Cell, Column
 from echoic.reports.sparklines import sparkline
 from echoic.reports.style import (

@@ -5,7 +5,7 @@ import collections
 import jax.numpy as jnp
 import numpy as np
 
-from echoic.core.records import Finding
+from echoic.core.finding import Finding
 from echoic.diagnosis.everything.subject import (
     MOST_OPERATIONS,
     Asked,

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from echoic.core.finding import Drawing, Finding, Line
 from echoic.core.horizon import horizon_of
-from echoic.core.records import Drawing, Finding, Line
 from echoic.diagnosis.effort import readout_possible
 from echoic.diagnosis.everything.subject import (
     Asked,

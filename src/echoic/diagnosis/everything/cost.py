@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from echoic.core.cell import FunctionCell
-from echoic.core.records import Drawing, Finding, Line
+from echoic.core.finding import Drawing, Finding, Line
 from echoic.diagnosis.everything.subject import Asked, Subject, doubts, number
 from echoic.measure.costs.cost import line_of_cells, mean_squared_cost, random_direction
 from echoic.measure.costs.hessian import hessian_density, hessian_eigenvalues

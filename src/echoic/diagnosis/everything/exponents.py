@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from echoic.core.estimate import Estimate
-from echoic.core.records import Drawing, Finding, Line
+from echoic.core.finding import Drawing, Finding, Line
 from echoic.diagnosis.effort import FULL_SPECTRUM_STATES, LEADING_EXPONENTS
 from echoic.diagnosis.everything.subject import (
     Asked,

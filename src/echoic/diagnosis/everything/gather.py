@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from echoic.core.cell import AbstractCell, cast, without_law
-from echoic.core.records import Finding, NetworkRecord
+from echoic.core.finding import Finding
+from echoic.core.records import NetworkRecord
 from echoic.diagnosis.effort import settling_steps
 from echoic.diagnosis.everything import (
     attractors,

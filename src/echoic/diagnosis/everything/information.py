@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echoic.core.records import Finding
+from echoic.core.finding import Finding
 from echoic.diagnosis.everything.subject import Asked, Subject, doubts, number, percent
 from echoic.measure.information.fisher_bound import fisher_bound
 from echoic.measure.information.fisher_spatial import fisher_capacity

@@ -5,7 +5,7 @@ import jax.random as jr
 import numpy as np
 
 from echoic.core.cell import FunctionCell, flatten_state
-from echoic.core.records import Drawing, Finding, Line
+from echoic.core.finding import Drawing, Finding, Line
 from echoic.core.rollout import rollout
 from echoic.diagnosis.everything.subject import Asked, Subject, doubts, number, percent
 from echoic.measure.gain.impulse_response import impulse_response

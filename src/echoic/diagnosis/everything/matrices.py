@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from echoic.core.records import Drawing, Finding, Line
+from echoic.core.finding import Drawing, Finding, Line
 from echoic.diagnosis.everything.subject import Asked, Subject, doubts, number, percent
 from echoic.measure.matrices.chain_motif import chain_motif
 from echoic.measure.matrices.effective_radius import effective_spectral_radius

@@ -11,7 +11,8 @@ import numpy as np
 
 from echoic.core.cell import AbstractCell
 from echoic.core.estimate import Estimate, Status
-from echoic.core.records import Finding, NetworkRecord
+from echoic.core.finding import Finding
+from echoic.core.records import NetworkRecord
 from echoic.diagnosis.plan import Plan
 
 # What half a minute of one core can do, in floating-point operations.
