@@ -22,6 +22,13 @@ def test_help_imports_nothing_heavy():
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
+def test_alone_it_shows_the_commands():
+    command = [sys.executable, "-m", "echoic"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Usage: echoic COMMAND" in done.stdout
+    assert done.stderr == ""
+
+
 def test_importing_echoic_imports_nothing_heavy():
     code = f"import sys, echoic; print([n for n in {HEAVY!r} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -134,6 +134,10 @@ def test_a_settings_file_with_mistakes(tmp_path, capsys):
         assert main(["train", "--config", str(path)]) == 2
         assert sentence in capsys.readouterr().err
     assert main(["train", "--config", str(tmp_path / "none.toml")]) == 2
+    capsys.readouterr()
+    for words in (["--config"], ["--config="]):
+        assert main(["train", "adding", *words]) == 2
+        assert capsys.readouterr().err == "echoic: --config wants the path of a TOML file.\n"
 
 
 def test_options_are_read_as_numbers_words_and_nothing():

@@ -43,18 +43,20 @@ def _value(text: str) -> Any:
 def settings_of(arguments: Sequence[str]) -> list[Any]:
     """What reads the settings file that ``--config`` names, for a command that takes one.
 
-    **Raises** ValueError for a file that is not TOML, FileNotFoundError.
+    **Raises** ValueError where no file is named and for one that is not TOML, FileNotFoundError.
     """
     name = next(
         (
             after if word == "--config" else word.removeprefix("--config=")
-            for word, after in zip(arguments, [*arguments[1:], ""], strict=True)
+            for word, after in zip(arguments, [*arguments, ""][1:], strict=True)
             if word == "--config" or word.startswith("--config=")
         ),
         None,
     )
     if name is None:
         return []
+    if not name:
+        raise ValueError("--config wants the path of a TOML file.")
     from cyclopts.config import Toml
 
     try:

@@ -50,7 +50,7 @@ class Curve:
 
     **Fields**
 
-    - ``quantity``: its name, such as ``gradient_reach``; the keys of [`QUANTITIES`][echoic.core.quantities.QUANTITIES].
+    - ``quantity``: its name, such as ``gradient_reach``; a key of ``quantities.QUANTITIES``.
     - ``origin``: ``measured`` (solid), ``predicted`` (dashed), ``bound`` (dotted: an upper or
       lower limit) or ``reference`` (thin: an asymptote, the memoryless curve).
     - ``lags``, ``value``, ``standard_error``: shape (k,). The error is NaN where none is known.
