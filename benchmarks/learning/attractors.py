@@ -14,7 +14,6 @@ import optax
 import echoic
 from benchmarks.learning.table import Experiment, Results
 from echoic import cells, tasks, theory
-from echoic.training import Optimiser
 
 FREQUENCIES = 5
 
@@ -37,17 +36,16 @@ def contracting(rule: optax.GradientTransformation) -> optax.GradientTransformat
     return optax.GradientTransformation(rule.init, update)
 
 
-def adam(rate: float, steps: int, stable: bool) -> Any:
-    """Adam, a tenth of its rate after 60 % of the run, gradients clipped at 0.25."""
-    if not stable:
-        return Optimiser(
-            learning_rate=rate, clip=0.25, schedule="step", decay_every=int(0.6 * steps)
-        )
-    schedule = optax.piecewise_constant_schedule(rate, {int(0.6 * steps): 0.1})
-    return contracting(optax.chain(optax.clip_by_global_norm(0.25), optax.adam(schedule)))
+def adam(rate: float, clip: float, decay_at: int | None, stable: bool) -> Any:
+    """Adam with clipped gradients, a tenth of its rate from ``decay_at`` on."""
+    schedule = rate
+    if decay_at is not None:
+        schedule = optax.piecewise_constant_schedule(rate, {decay_at: 0.1})
+    rule = optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))
+    return contracting(rule) if stable else rule
 
 
-def trained(task: Any, units: int, steps: int, batch: int, rate: float, stable: bool, seeds: int):
+def trained(task: Any, units: int, steps: int, batch: int, rule: Any, stable: bool, seeds: int):
     """LSTMs, the contracting ones if ``stable``."""
 
     def build(key):
@@ -61,7 +59,7 @@ def trained(task: Any, units: int, steps: int, batch: int, rate: float, stable: 
         batch=batch,
         seeds=seeds,
         every=max(1, steps // 30),
-        optimiser=adam(rate, steps, stable),
+        optimiser=rule,
         key=jax.random.key(0),
     )
 
@@ -69,7 +67,8 @@ def trained(task: Any, units: int, steps: int, batch: int, rate: float, stable: 
 def sine(stable: bool, seeds: int = 5, *, steps: int = 3000) -> dict:
     """Loss on the grid, and the orbits that are left after a long run from two states."""
     task = tasks.SineGrid(100, lowest=math.pi / 8, highest=math.pi / 4, num_frequencies=FREQUENCIES)
-    run = trained(task, 32, steps, FREQUENCIES, 1e-2, stable, seeds)
+    rule = adam(1e-2, 0.25, int(0.6 * steps), stable)
+    run = trained(task, 32, steps, FREQUENCIES, rule, stable, seeds)
     widths, errors = zip(*(orbits(net, task) for net in run.last), strict=True)
     last = [run.history.curve("train_loss", m)[1][-1] for m in range(seeds)]
     return {"loss": last, "width": np.array(widths), "frequency error": np.array(errors)}
@@ -96,13 +95,20 @@ def orbits(network: Any, task: Any) -> tuple[np.ndarray, float]:
 
 
 def order(stable: bool, seeds: int = 5) -> dict:
-    """Temporal order over 60 steps, relevant symbols in [5, 10) and [20, 25)."""
+    """Temporal order over 60 steps, relevant symbols in [5, 10) and [20, 25).
+
+    The gradient of the loss summed over a batch is clipped at 0.25: on the plateau before the rule
+    is found this makes all updates equally long. With the mean clipped there, which is as good as
+    not at all, three seeds of five did not find it in 5,000 updates.
+    """
+    batch = 100
     task = tasks.fixed(
         tasks.TemporalOrder(60, first_start=5, first_stop=10, second_start=20, second_stop=25),
         1000,
         key=jax.random.key(2),
     )
-    run = trained(task, 50, 5000, 100, 3e-3, stable, seeds)
+    rule = adam(3e-3, 0.25 / batch, None, stable)
+    run = trained(task, 50, 5000 if stable else 3000, batch, rule, stable, seeds)
     return {"test accuracy": run.test_accuracy, "best update": run.best_step}
 
 
