@@ -16,14 +16,20 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
 from echoic import measure
-from echoic.cells import Network, Readout
-from echoic.core.cell import AbstractCell, FunctionCell, as_cell, cast, without_law
+from echoic.cells import LinearRNN, Network, Readout
+from echoic.cells.families import families
+from echoic.core.cell import AbstractCell, FunctionCell, as_cell, cast, flatten_state, without_law
+from echoic.core.checks import is_traced
 from echoic.core.estimate import Estimate, Status, UntrustedError
 from echoic.core.rollout import rollout
 from echoic.core.tangent import jacobian
 from echoic.core.task import Batch
+
+# What is no cell is refused by its type first, where types are checked.
+REFUSALS = (ValueError, TypeCheckError)
 
 KEY = jr.key(3)
 LENGTH, BURN_IN, LAGS = 24, 8, 3
@@ -121,9 +127,13 @@ def motif(s):
     blocks = s.cell.recurrent_blocks() if isinstance(s.cell, AbstractCell) else {}
     where = {"block": next(iter(blocks), None)}
     if not isinstance(s.cell, AbstractCell):  # any matrix: it is not read from the function
-        where = {"matrix": jnp.eye(s.state.size, k=-1), "input_size": s.input_size}
+        where = {"matrix": jnp.eye(numbers_of(s.state), k=-1), "input_size": s.input_size}
     settings = {"steps": 10, "permutations": 20, "max_difference": 2, **where}
     return measure.chain_motif(s.cell, **settings, **s.options("key", "state"))
+
+
+def numbers_of(state):
+    return flatten_state(state)[0].size
 
 
 def batch(s):
@@ -223,7 +233,7 @@ NEEDS = {
 }
 LAPACK = "computed by LAPACK and cannot be traced"
 ON_HOST = "cannot be traced"
-NO_WEIGHTS = "trained parameters|needs a cell|rollout runs a cell"
+NO_WEIGHTS = "trained parameters|needs a cell|AbstractCell"
 NO_MATRIX = r"must have shape \(n, n\)"
 
 
@@ -240,6 +250,7 @@ class Row:
     - ``part``: NaN stays where it acts.
     - ``by_form``: a linear cell is asked by its matrices, about its stationary state, which a
       function that does the same has not shown.
+    - ``reads_out``: whether it looks at outputs, which of a bare function are its whole state.
     - ``raises``: what it raises of NaN in place of an answer.
     - ``throws``: whether its ``throw``, if it has one, is about NaN.
     """
@@ -252,6 +263,7 @@ class Row:
     untouched: int = 0
     part: bool = False
     by_form: bool = False
+    reads_out: bool = False
     raises: type[Exception] | None = None
     throws: bool = True
 
@@ -263,7 +275,7 @@ GIVEN = ("key", "state", "throw")  # measures that know no run without inputs
 MATRICES = {"host": LAPACK, "bare": NO_MATRIX, "needs": ("recurrent matrix",), "reads": False}
 COSTS = {"bare": NO_WEIGHTS, "needs": ("input",)}
 SPATIAL = {"bare": "bare step function", "needs": ("linear form",), "reads": False}
-RECALL = {"host": ON_HOST, "needs": ("input",), "throws": False}
+RECALL = {"host": ON_HOST, "needs": ("input",), "throws": False, "reads_out": True}
 KERNELS = {"bare": NO_WEIGHTS, "needs": ("input", "trained weights")}
 
 ROWS = {
@@ -284,11 +296,11 @@ ROWS = {
     "coherent_reach": Row(
         along("coherent_reach", max_lag=LAGS, burn_in=BURN_IN, starts=4), untouched=1
     ),
-    "context_ablation": Row(ablation, host=ON_HOST, needs=("batch",)),
+    "context_ablation": Row(ablation, host=ON_HOST, needs=("batch",), reads_out=True),
     "cost_lipschitz": Row(
         of_cost("cost_lipschitz", key=KEY, radius=0.1, samples=2, products=2), **COSTS
     ),
-    "cost_sensitivity": Row(sensitivity),
+    "cost_sensitivity": Row(sensitivity, reads_out=True),
     "cost_slice": Row(
         of_cost("cost_slice", direction, at=np.linspace(-1, 1, 5), batch_size=5), **COSTS
     ),
@@ -315,7 +327,10 @@ ROWS = {
         lambda s: measure.fisher_memory_matrix(s.cell, **s.options("throw")), **SPATIAL
     ),
     "fit_timescale": Row(
-        lambda s: measure.fit_timescale(propagation(s), 1.0), host=ON_HOST, needs=("input",)
+        lambda s: measure.fit_timescale(propagation(s), 1.0),
+        host=ON_HOST,
+        needs=("input",),
+        reads_out=True,
     ),
     "fixed_points": Row(
         at_rest("fixed_points", starts=4, wander_steps=4), host=ON_HOST, reads=False
@@ -323,7 +338,7 @@ ROWS = {
     "floss": Row(
         lambda s: measure.floss(s.cell, s.xs, key=KEY, iterations=2, burn_in=BURN_IN)[1],
         host=ON_HOST,
-        bare="floss needs a cell",
+        bare="floss needs a cell|AbstractCell",
         needs=("input",),
         raises=FloatingPointError,
     ),
@@ -331,7 +346,7 @@ ROWS = {
         along("flossing_penalty", takes=("key", "state", "steps"), burn_in=BURN_IN)
     ),
     "gradient_reach": Row(along("gradient_reach", **REACH), untouched=1),
-    "growth_rate": Row(lambda s: measure.growth_rate(sensitivity(s), 4, LENGTH)),
+    "growth_rate": Row(lambda s: measure.growth_rate(sensitivity(s), 4, LENGTH), reads_out=True),
     "henrici_departure": Row(of_matrix("henrici_departure"), **MATRICES),
     "hessian_density": Row(
         of_cost("hessian_density", key=KEY, products=3, probes=2, points=5), **COSTS
@@ -342,6 +357,7 @@ ROWS = {
     "impulse_response": Row(
         lambda s: measure.impulse_response(s.cell, s.xs, max_lag=LAGS, **s.options("state")),
         needs=("input",),
+        reads_out=True,
     ),
     "input_reach": Row(along("input_reach", takes=GIVEN, **REACH), needs=("input",), untouched=1),
     "jacobian_moments": Row(moments),
@@ -413,7 +429,7 @@ ROWS = {
         host=ON_HOST,
     ),
     "mean_squared_cost": Row(
-        lambda s: cost(s)(s.cell), bare="rollout runs a cell", needs=("input",)
+        lambda s: cost(s)(s.cell), bare="rollout runs a cell|AbstractCell", needs=("input",)
     ),
     "mode_time_constants": Row(modes, host=ON_HOST, reads=False),
     "noisy_recall": Row(
@@ -424,15 +440,15 @@ ROWS = {
     ),
     "nonnormality": Row(of_matrix("nonnormality"), **MATRICES),
     "numerical_radius": Row(of_matrix("numerical_radius"), **MATRICES),
-    "orbit_diagram": Row(diagram, reads=False),
+    "orbit_diagram": Row(diagram, reads=False, reads_out=True),
     "pseudospectrum": Row(of_matrix("pseudospectrum", points=4), **MATRICES),
     "raw_recall": Row(along("raw_recall", takes=GIVEN, max_lag=LAGS, burn_in=BURN_IN), **RECALL),
     "reach_curves": Row(along("reach_curves", **REACH), untouched=1),
     "readout_visibility": Row(
-        along("readout_visibility", readout=lambda h: h[:1], **REACH), untouched=1
+        along("readout_visibility", readout=lambda h: h[:1], **REACH), untouched=1, reads_out=True
     ),
     "schur_profile": Row(of_matrix("schur_profile"), **MATRICES),
-    "signal_propagation": Row(propagation, needs=("input",)),
+    "signal_propagation": Row(propagation, needs=("input",), reads_out=True),
     "slow_subspace": Row(along("slow_subspace", lag=LAGS, **WINDOWS)),
     "tangent_kernel": Row(lambda s: measure.tangent_kernel(s.cell, few(s)), **KERNELS),
     "task_gradient_reach": Row(task_gradient, bare="is a cell as well", needs=("batch", "layers")),
@@ -574,7 +590,8 @@ def check_numbers(name, row, s):
         # Units of the examples of functions do not reach one another.
         part = row.part or isinstance(s.cell, FunctionCell)
         assert_lost(row.call(one), row, part=part)
-        if row.throws and "throw" in inspect.signature(getattr(measure, name)).parameters:
+        parameters = inspect.signature(getattr(measure, name, row.call)).parameters
+        if row.throws and "throw" in parameters:
             with pytest.raises(UntrustedError, match="throw=False"):
                 row.call(dataclasses.replace(one, throw=True))
 
@@ -602,14 +619,16 @@ def check_bare(row, s):
     cell = s.cell
     bare = Subject(lambda h, x: cell.step(h, x), s.xs, cell.initial_state(), cell)
     if row.bare is not None:
-        with pytest.raises(ValueError, match=row.bare):
+        with pytest.raises(REFUSALS, match=row.bare):
             row.call(bare)
         return
     found = ask(row, s)
     if found is None or (row.by_form and cell.linear_form() is not None):
         return
     again = row.call(bare)
-    if row.call is not motif:  # which is given another matrix
+    state = cell.initial_state()
+    same = not row.reads_out or cell.output(state).size == numbers_of(state)
+    if same and row.call is not motif:  # which is given another matrix
         assert_equal(with_errors(again), with_errors(found))
 
 
@@ -638,10 +657,69 @@ def failures(names, s, *, further):
 
 @pytest.fixture
 def quickly_compiled():
-    """Programs that run once need not be fast."""
+    """Programs that run once need not be fast, nor stay.
+
+    Each holds memory maps, of which a process has no more than some ten thousand: with the programs
+    of all cells the compiler would crash.
+    """
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+
+
+# A second or less each.
+QUICK = (
+    "effective_spectral_radius",
+    "fisher_memory_matrix",
+    "fit_timescale",
+    "henrici_departure",
+    "impulse_response",
+    "kreiss_constant",
+    "lag_kernel",
+    "linear_tangent_kernel",
+    "mean_squared_cost",
+    "mode_time_constants",
+    "nonnormality",
+    "numerical_radius",
+    "pseudospectrum",
+    "raw_recall",
+    "schur_profile",
+    "signal_propagation",
+    "transient_growth",
+)
+
+
+def test_quick_measures(quickly_compiled, x64):
+    """Of a linear cell, in which NaN hides best: its Jacobians do not depend on its state."""
+    found = failures(QUICK, subject(lambda: LinearRNN(2, 4, key=KEY)), further=True)
+    assert not found, "\n\n".join(f"{name}: {said}" for name, said in found.items())
+
+
+def altered(change):
+    """The impulse response with its value changed."""
+
+    def call(s):
+        found = ROWS["impulse_response"].call(s)
+        return eqx.tree_at(lambda found: found.value, found, change(s, found.value))
+
+    return dataclasses.replace(ROWS["impulse_response"], call=call)
+
+
+MUTANTS = {
+    "swallows NaN": lambda s, value: jnp.nan_to_num(value),
+    "single precision": lambda s, value: value.astype(jnp.float32),
+    "NaN without a reason": lambda s, value: value * jnp.nan,
+    "other numbers under tracing": lambda s, value: value * (1 + 1e-4 * is_traced(value)),
+    "other numbers for functions": lambda s, value: value * (1 + 1e-4 * callable(s.cell)),
+}
+
+
+def test_mutants_are_rejected(monkeypatch, quickly_compiled, x64):
+    for mutant, change in MUTANTS.items():
+        monkeypatch.setitem(ROWS, mutant, altered(change))
+    found = failures(MUTANTS, subject(lambda: LinearRNN(2, 4, key=KEY)), further=True)
+    assert set(found) == set(MUTANTS)
 
 
 @pytest.mark.slow
@@ -651,3 +729,18 @@ def test_every_measure(build_cell, request, quickly_compiled, x64):
     further = first_of_its_kind or isinstance(s.cell, FunctionCell)
     found = failures(ROWS, s, further=further)
     assert not found, "\n\n".join(f"{name}: {said}" for name, said in found.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", families())
+def test_networks_are_drawn_and_measured_over_seeds(family, quickly_compiled, x64):
+    """Their weights drawn inside ``vmap``, as an experiment over seeds does it."""
+    xs = jr.normal(jr.key(1), (LENGTH, 2))
+
+    def of_seed(key):
+        cell = families()[family](2, 4, key=key, dtype=jnp.float64)
+        return with_errors(ROWS["gradient_reach"].call(Subject(cell, xs)))
+
+    keys = jr.split(jr.key(11), 2)
+    wanted = jtu.tree_map(lambda *leaves: jnp.stack(leaves), *(of_seed(key) for key in keys))
+    assert_equal(eqx.filter_jit(eqx.filter_vmap(of_seed))(keys), wanted)
