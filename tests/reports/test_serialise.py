@@ -1,11 +1,15 @@
 import dataclasses
 import json
 import re
+import types
+import typing
 
 import numpy as np
 import pytest
 
 from echoic import reports
+from echoic.core.finding import Drawing, Finding, Line
+from echoic.core.records import ReportRecord
 from echoic.reports import serialise
 
 
@@ -28,6 +32,33 @@ def same(a, b):
 
 def test_every_number_survives(small):
     assert same(reports.from_json(reports.to_json(small)), small)
+
+
+def test_findings_survive_with_their_drawings(small):
+    line = Line("one", np.arange(3.0), np.array([1.0, np.nan, -np.inf]))
+    drawing = Drawing("a", "b", "c", (line,), "d", (True, False), mark=250.0, level=0.1)
+    found = Finding(
+        "why?", "this", ("fixed_points",), 3.0, 0.5, "steps", "so", ("or",), "", drawing
+    )
+    network = dataclasses.replace(small.networks[0], findings=(found, Finding("q", "l", ())))
+    record = dataclasses.replace(small, networks=(network, *small.networks[1:]))
+    assert same(reports.from_json(reports.to_json(record)), record)
+
+
+def test_every_field_has_one_kind_that_can_be_read_back():
+    """A field of two kinds would be written, and never read."""
+
+    def kinds(hint):
+        inner = typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType):
+            assert len([one for one in inner if one is not type(None)]) == 1, hint
+        for one in inner:
+            kinds(one)
+        if dataclasses.is_dataclass(hint):
+            for one in typing.get_type_hints(hint).values():
+                kinds(one)
+
+    kinds(ReportRecord)
 
 
 def test_a_rounding_writer_would_be_found(small, monkeypatch):

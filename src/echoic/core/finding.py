@@ -31,7 +31,7 @@ class Drawing:
     lines: tuple[Line, ...]
     caption: str
     logarithmic: tuple[bool, bool] = (False, False)
-    mark: float | int | None = None
+    mark: float | None = None
     level: float | None = None
 
 

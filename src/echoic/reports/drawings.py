@@ -11,6 +11,7 @@ from echoic.reports.style import printable, significant, typographic
 
 _WIDTH, _HEIGHT = 400.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 12.0, 14.0, 46.0
+_BESIDE = 28.0  # the name of the upward axis, and what parts it from the numbers
 _ROW, _LETTER = 16.0, 6.4
 _COLOURS = 8  # classes of the style sheet
 _MOST_POINTS = 400
@@ -81,12 +82,14 @@ def svg(drawing: Drawing) -> str:
     """The drawing as an ``svg`` element; all text in it is escaped."""
     xs = np.concatenate([line.x for line in drawing.lines] + [_given(drawing.mark)]).astype(float)
     ys = np.concatenate([line.y for line in drawing.lines] + [_given(drawing.level)]).astype(float)
-    across = _Axis(xs, drawing.logarithmic[0], _LEFT, _WIDTH - _RIGHT)
     up = _Axis(ys, drawing.logarithmic[1], _HEIGHT - _BOTTOM, _TOP)
+    longest = max((len(label) for _, label in up.ticks()), default=0)
+    left = max(_LEFT, _BESIDE + _LETTER * longest)
+    across = _Axis(xs, drawing.logarithmic[0], left, _WIDTH - _RIGHT)
     parts = [*_frame(drawing, across, up)]
     for name, value, axis in (("mark", drawing.mark, across), ("level", drawing.level, up)):
         if value is not None and math.isfinite(place := float(axis.places(np.array([value]))[0])):
-            parts.append(_rule(name, place))
+            parts.append(_rule(name, place, left))
     for i, line in enumerate(drawing.lines):
         parts.append(_path(line, across, up, i))
     if len(drawing.lines) > 1:
@@ -110,14 +113,14 @@ def _height(drawing: Drawing) -> float:
 
 
 def _frame(drawing: Drawing, across: _Axis, up: _Axis) -> list[str]:
-    left, right, bottom = _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    parts = [f'<path class="axis" d="M{left},{_TOP}V{bottom}H{right}"/>']
+    left, right, bottom = across.start, across.end, _HEIGHT - _BOTTOM
+    parts = [f'<path class="axis" d="M{left:g},{_TOP}V{bottom}H{right}"/>']
     for place, text in across.ticks():
         parts.append(f'<path class="axis" d="M{place:.1f},{bottom}v4"/>')
         parts.append(f'<text x="{place:.1f}" y="{bottom + 17}" class="middle">{text}</text>')
     for place, text in up.ticks():
-        parts.append(f'<path class="axis" d="M{left},{place:.1f}h-4"/>')
-        parts.append(f'<text x="{left - 8}" y="{place + 4:.1f}" class="end">{text}</text>')
+        parts.append(f'<path class="axis" d="M{left:g},{place:.1f}h-4"/>')
+        parts.append(f'<text x="{left - 8:g}" y="{place + 4:.1f}" class="end">{text}</text>')
     middle = (left + right) / 2
     below = html.escape(printable(drawing.across))
     beside = html.escape(printable(drawing.up))
@@ -129,10 +132,10 @@ def _frame(drawing: Drawing, across: _Axis, up: _Axis) -> list[str]:
     return parts
 
 
-def _rule(name: str, place: float) -> str:
+def _rule(name: str, place: float, left: float) -> str:
     if name == "mark":
         return f'<path class="rule" d="M{place:.1f},{_TOP}V{_HEIGHT - _BOTTOM}"/>'
-    return f'<path class="rule" d="M{_LEFT},{place:.1f}H{_WIDTH - _RIGHT}"/>'
+    return f'<path class="rule" d="M{left:g},{place:.1f}H{_WIDTH - _RIGHT}"/>'
 
 
 def _path(line: Line, across: _Axis, up: _Axis, number: int) -> str:

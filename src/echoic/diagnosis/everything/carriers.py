@@ -202,7 +202,7 @@ def _drawn(title: str, up: str, found, caption: str, mark: float, logarithmic: b
         tuple(Line(f"channel {i}", lags, row) for i, row in enumerate(value[:_FEW])),
         caption + (f" The first {_FEW} channels." if len(value) > _FEW else ""),
         (False, logarithmic),
-        mark=mark,
+        mark=float(mark),
     )
 
 
@@ -308,7 +308,7 @@ def _seen(subject: Subject, starts: int) -> Finding:
             tuple(lines),
             "The part of what the network carries that lies in directions the readout tells apart."
             " The level is what directions at random would see.",
-            mark=horizon,
+            mark=float(horizon),
             level=chance,
         ),
     )

@@ -170,7 +170,7 @@ def _growth(subject: Subject) -> Finding:
             "Derivatives of the cost along one direction of weights. A straight rise is rugged: it"
             " doubles again and again as sequences grow.",
             (False, True),
-            mark=subject.plan.horizon,
+            mark=float(subject.plan.horizon),
         ),
     )
 

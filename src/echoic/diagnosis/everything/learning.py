@@ -127,7 +127,7 @@ def _response(subject: Subject) -> Finding:
             "How the last output depends on the input so many steps before, linearised along the"
             " signal.",
             (False, True),
-            mark=plan.horizon,
+            mark=float(plan.horizon),
         ),
     )
 
@@ -164,6 +164,6 @@ def _together(subject: Subject) -> Finding:
             "From two starts, one signal. A straight fall: the start is forgotten. A level: it"
             " never is.",
             (False, True),
-            mark=subject.plan.horizon,
+            mark=float(subject.plan.horizon),
         ),
     )
