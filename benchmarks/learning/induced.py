@@ -16,7 +16,7 @@ from echoic.training import Optimiser
 UNITS = 60
 
 
-def trained(recurrent: Any, rate: float, seeds: int = 8) -> dict:
+def trained(recurrent: Any, rate: float, seeds: int = 20) -> dict:
     """Henrici index after training, and the weight ahead minus behind in order of peak times."""
     task = tasks.Adding(40)
 
