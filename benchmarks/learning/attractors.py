@@ -112,7 +112,7 @@ def order(stable: bool, seeds: int = 5) -> dict:
         key=jax.random.key(2),
     )
     rule = adam(3e-3, stable, summed=batch)
-    run = trained(task, 50, 5000 if stable else 3000, batch, rule, stable, seeds)
+    run = trained(task, 50, 5000, batch, rule, stable, seeds)
     return {"test accuracy": run.test_accuracy, "best update": run.best_step}
 
 
