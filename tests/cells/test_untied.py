@@ -51,6 +51,7 @@ def test_every_step_has_weights_of_its_own(x64, model):
         assert np.abs(ran.trajectory - loop(model.cell, INPUTS, order)).max() > 0.1
 
 
+@pytest.mark.slow
 def test_the_gradient_of_each_step_goes_to_its_own_weights(x64, model):
     """Against the slopes of the loop, one weight of each step after the other."""
 

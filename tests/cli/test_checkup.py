@@ -75,6 +75,7 @@ def test_candidates_on_the_users_file(capsys, drive, tmp_path):
     assert not list(tmp_path.glob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_json_is_all_that_machines_get_and_the_same_every_time(capsys, drive, tmp_path):
     arguments = ("checkup", "--data", drive, "--cell", "gru", *SMALL, "-o", tmp_path, "--json")
     first, second = (json.loads(run(capsys, *arguments)) for _ in range(2))

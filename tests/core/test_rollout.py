@@ -218,6 +218,7 @@ def test_a_bare_function_is_stepped_without_inputs():
     assert rollout(cell, jnp.zeros(5)).final.tolist() == [32.0, 32.0]
 
 
+@pytest.mark.slow
 def test_a_batch_under_vmap_and_an_ensemble_of_cells(x64):
     cell, xs, state = arguments("rotation", jnp.float64)
 

@@ -94,6 +94,7 @@ def test_a_bare_function_has_a_checkup():
     np.testing.assert_allclose(found.spectrum.exponents, np.log([0.9, 0.5]), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_numbers_give_no_verdict_and_no_invented_number():
     cell = line(activation="tanh")
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan if hasattr(leaf, "shape") else leaf, cell)

@@ -402,6 +402,7 @@ def test_recall_refuses_to_be_traced(name, x64):
         jax.jit(lambda xs: CALLS[name](tanh_network(), xs, key=KEY).value)(series(LENGTH))
 
 
+@pytest.mark.slow
 def test_single_precision():
     """A delay line is remembered to 1e-6, a diagonal map's gains are known to 1e-4 nats."""
     line = Plain(jnp.eye(N, k=-1, dtype=jnp.float32), jnp.eye(N, 1, dtype=jnp.float32), True)

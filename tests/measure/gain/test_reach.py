@@ -318,6 +318,7 @@ def test_errors_from_probes_cover_the_truth():
     assert 0.7 < np.sqrt(np.mean(z**2)) < 1.6
 
 
+@pytest.mark.slow
 def test_typical_is_the_average_logarithm():
     def measured(key):
         xs = jnp.exp(0.5 * jr.normal(key, (2000,)) - 0.1)

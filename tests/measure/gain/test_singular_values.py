@@ -144,6 +144,7 @@ def test_driven_cells_against_dense(x64):
             assert not np.allclose(np.log(np.linalg.svd(backwards)[1]), exact[-1], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_mean_square_is_the_gradient_reach(x64):
     cell = Elman(1, 6, key=jr.key(2), dtype=jnp.float64)
     inputs = jr.normal(jr.key(1), (40, 1))

@@ -337,7 +337,8 @@ def test_noise_is_a_tenth_of_the_state_by_default(x64):
 # Along driven trajectories
 
 
-@pytest.mark.parametrize("beta", [pytest.param(0.0, marks=pytest.mark.slow), 0.15])
+@pytest.mark.slow
+@pytest.mark.parametrize("beta", [0.0, 0.15])
 def test_linear_network_through_the_driven_path(x64, beta):
     w, v = chain(40, 1.05, beta), source(40)
     xs = jr.normal(KEY, (1700,))

@@ -49,7 +49,8 @@ def is_largest_modulus(found, moduli):
     return float(found.value[0]) == pytest.approx(math.log(max(moduli)), abs=1e-9)
 
 
-@pytest.mark.parametrize("moduli", [pytest.param((0.9, 0.5), marks=pytest.mark.slow), (0.5, 0.9)])
+@pytest.mark.slow
+@pytest.mark.parametrize("moduli", [(0.9, 0.5), (0.5, 0.9)])
 def test_largest_exponent_of_a_diagonal_map(moduli, x64):
     step = linear(np.diag(moduli))
     assert is_largest_modulus(autonomous(step, 2, steps=200, num_exponents=1), moduli)
@@ -409,6 +410,7 @@ def test_resume_goes_on_where_it_stopped(x64):
     np.testing.assert_allclose(pooled, whole.value, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_nan_in_nan_out(x64):
     cell = Elman(1, 5, key=jr.key(12), dtype=jnp.float64)
     inputs = jr.normal(jr.key(13), (120, 1)).at[60].set(jnp.nan)
@@ -498,9 +500,8 @@ def test_autonomous_needs_steps(x64):
 # One matrix for all gates.
 
 
-@pytest.mark.parametrize(
-    "family", slow_but(MinimalRNN, Elman, MinimalRNN, GRU, LSTM, PeepholeLSTM, Residual)
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("family", [Elman, MinimalRNN, GRU, LSTM, PeepholeLSTM, Residual])
 def test_sum_of_gates_is_the_jacobian(family, x64):
     cell = family(2, 6, key=jr.key(2), dtype=jnp.float64)
     x = jnp.array([0.3, -1.0])

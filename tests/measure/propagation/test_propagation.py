@@ -140,6 +140,7 @@ def mutants_of(mu):
         yield "gate that does not see the input"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mu", [pytest.param(mu, marks=pytest.mark.slow if mu != 2 else ()) for mu in THEORY]
 )
