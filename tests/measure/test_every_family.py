@@ -233,7 +233,7 @@ NEEDS = {
 }
 LAPACK = "computed by LAPACK and cannot be traced"
 ON_HOST = "cannot be traced"
-NO_WEIGHTS = "trained parameters|needs a cell|AbstractCell"
+NO_WEIGHTS = "trained parameters|needs a cell|rollout runs a cell|AbstractCell"
 NO_MATRIX = r"must have shape \(n, n\)"
 
 
