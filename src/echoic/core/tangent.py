@@ -5,9 +5,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from echoic.core.cell import AbstractCell, State, flatten_state
+
+
+def all_finite(state: State, xs: Array) -> Bool[Array, ""]:
+    """Whether the state in which a run ended, and its inputs, are finite numbers.
+
+    Derivatives along the run do not tell: those of a linear cell depend on neither.
+    """
+    return jnp.all(jnp.isfinite(flatten_state(state)[0])) & jnp.all(jnp.isfinite(xs))
 
 
 def linearise(

@@ -18,7 +18,7 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
-from echoic.core.checks import at_least
+from echoic.core.checks import at_least, bytes_of
 from echoic.core.task import AbstractDataTask, AbstractStreamTask, AbstractTask, Batch
 
 # For how many steps the host feeds one call of the compiled program, and what that may take.
@@ -157,7 +157,7 @@ class Drawn(AbstractSource):
     def __init__(self, sample: Callable, size: int, example: Batch):
         self.sample = sample
         self.size = size
-        self.num_bytes = sum(leaf.nbytes for leaf in jtu.tree_leaves(example))
+        self.num_bytes = int(bytes_of(example))
 
     @property
     def reach(self) -> int:

@@ -11,6 +11,7 @@ from echoic.core.cell import as_cell, flatten_state, without_law
 from echoic.core.checks import at_least, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.model import own_readout
+from echoic.core.tangent import all_finite
 
 
 def impulse_response(
@@ -129,8 +130,6 @@ def _response(cell, readout, start, xs, lags) -> Float[Array, "k p m"]:
         )
         return jax.vmap(pull)(signals)
 
-    vector = flatten_state(last)[0]
-    _, found = jax.lax.scan(back, jax.jacrev(output)(vector), (before, xs[split:]), reverse=True)
-    # The derivatives of a linear cell would not show it.
-    finite = jnp.all(jnp.isfinite(vector)) & jnp.all(jnp.isfinite(xs))
-    return jnp.where(finite, found[::-1], jnp.nan)
+    signals = jax.jacrev(output)(flatten_state(last)[0])
+    _, found = jax.lax.scan(back, signals, (before, xs[split:]), reverse=True)
+    return jnp.where(all_finite(last, xs), found[::-1], jnp.nan)

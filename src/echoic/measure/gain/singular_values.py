@@ -13,7 +13,7 @@ from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, 
 from echoic.core.checks import at_least, channels_of, is_traced, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.linalg import log_abs, random_frame
-from echoic.core.tangent import push_frame
+from echoic.core.tangent import all_finite, push_frame
 from echoic.measure.lyapunov.orthogonalise import triangularise
 
 _MAX_SWEEPS = 30
@@ -197,7 +197,7 @@ def _product(
         frame, product = jax.lax.cond(
             (i + 1) % every == 0, absorb, lambda f, p: (f, p), frame, product
         )
-        finite = finite & jnp.all(jnp.isfinite(flatten_state(state)[0])) & jnp.all(jnp.isfinite(x))
+        finite = finite & all_finite(state, x)
         return (state, frame, product, finite), None
 
     product = _Product(jnp.zeros(n, frame.dtype), jnp.eye(n, dtype=frame.dtype))

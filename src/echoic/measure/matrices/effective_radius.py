@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from echoic.core.cell import AbstractCell, State, Step, flatten_state
 from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Status
-from echoic.core.tangent import jacobian
+from echoic.core.tangent import all_finite, jacobian
 from echoic.measure.matrices.eigenvalues import eigenvalues
 from echoic.measure.matrices.square_matrix import exact, for_each_matrix
 from echoic.measure.windows import Driven, prepare
@@ -99,8 +99,7 @@ def _mean_jacobian(driven: Driven, burn_in) -> Float[Array, "n n"]:
         size = jax.eval_shape(lambda: jacobian(driven.cell, driven.state, xs[0])[1])
         start = (driven.state, jnp.zeros(size.shape, size.dtype), jnp.zeros((), jnp.int32))
         state, total, _ = jax.lax.scan(advance, start, xs)[0]
-        finite = jnp.all(jnp.isfinite(flatten_state(state)[0])) & jnp.all(jnp.isfinite(xs))
-        return jnp.where(finite, total, jnp.nan)
+        return jnp.where(all_finite(state, xs), total, jnp.nan)
 
     kept = driven.inputs.shape[1] - burn_in
     return jnp.mean(jax.lax.map(one, driven.inputs), axis=0) / kept.astype(driven.inputs.dtype)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from echoic.core.cell import AbstractCell, as_cell, flatten_state, without_law
 from echoic.core.checks import at_least, channels_of, one_of, sequences
 from echoic.core.estimate import Estimate, Settings, Status
-from echoic.core.tangent import push_frame
+from echoic.core.tangent import all_finite, push_frame
 
 
 def signal_propagation(
@@ -287,8 +287,7 @@ def _moments(draw, start, xs, keys, steps, untied):
         size = flat.size
         carry = (state, jnp.eye(size, dtype=flat.dtype))
         (last, _), found = jax.lax.scan(push, carry, (xs[split:], step_keys[split:]))
-        # The Jacobians of a linear cell would not show it.
-        finite = jnp.all(jnp.isfinite(flatten_state(last)[0])) & jnp.all(jnp.isfinite(xs))
+        finite = all_finite(last, xs)
         return jax.tree.map(lambda moment: jnp.where(finite, moment, jnp.nan), found)
 
     return jax.lax.map(one, (xs, keys))
