@@ -24,7 +24,7 @@ CELLS = st.sampled_from(
 )
 
 
-def outcome(path):
+def assert_loaded_or_refused(path):
     with warnings.catch_warnings():
         # Ours on transposed arrays, and Python's on what it finds in a broken header.
         warnings.simplefilter("ignore")
@@ -44,7 +44,7 @@ def outcome(path):
 )
 def test_any_bytes(tmp_path, content, ending):
     (tmp_path / f"a{ending}").write_bytes(content)
-    outcome(tmp_path / f"a{ending}")
+    assert_loaded_or_refused(tmp_path / f"a{ending}")
 
 
 @SETTINGS
@@ -52,7 +52,7 @@ def test_any_bytes(tmp_path, content, ending):
 def test_any_table(tmp_path, rows, delimiter):
     path = tmp_path / "a.csv"
     path.write_text("\n".join(delimiter.join(row) for row in rows), encoding="utf-8")
-    outcome(path)
+    assert_loaded_or_refused(path)
 
 
 def whole_files():
@@ -78,4 +78,4 @@ def test_any_damage(tmp_path, name, data):
     content[place] ^= data.draw(st.integers(1, 255))
     content = content[: data.draw(st.integers(1, len(content)))]
     (tmp_path / name).write_bytes(content)
-    outcome(tmp_path / name)
+    assert_loaded_or_refused(tmp_path / name)

@@ -13,7 +13,7 @@ from echoic import init
 KEY = jr.key(0)
 
 
-def spread_is(draw, shape, std):
+def assert_spread(draw, shape, std):
     """Standard deviation within 4 standard errors of a normal sample of that size."""
     entries = np.asarray(draw(KEY, shape)).ravel()
     assert abs(entries.std() / std - 1) < 4 / math.sqrt(2 * entries.size)
@@ -21,15 +21,17 @@ def spread_is(draw, shape, std):
 
 
 def test_gaussian_divides_by_the_number_of_columns():
-    spread_is(init.gaussian(2.0), (100, 400), 2.0 / 20)
+    assert_spread(init.gaussian(2.0), (100, 400), 2.0 / 20)
     with pytest.raises(AssertionError):  # mutant: fan-out in place of fan-in
-        spread_is(lambda key, shape: init.gaussian(2.0)(key, shape[::-1]).T, (100, 400), 2.0 / 20)
+        assert_spread(
+            lambda key, shape: init.gaussian(2.0)(key, shape[::-1]).T, (100, 400), 2.0 / 20
+        )
     with pytest.raises(AssertionError):  # mutant: no scaling
-        spread_is(init.normal(2.0), (100, 400), 2.0 / 20)
+        assert_spread(init.normal(2.0), (100, 400), 2.0 / 20)
 
 
 def test_normal_is_entrywise():
-    spread_is(init.normal(0.3), (100, 400), 0.3)
+    assert_spread(init.normal(0.3), (100, 400), 0.3)
 
 
 @pytest.mark.parametrize("terms", [1, 2])

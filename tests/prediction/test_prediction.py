@@ -44,16 +44,15 @@ def predicted(cell, quantity="gradient_reach"):
     return curve
 
 
-def agree(value, error, theory, width):
+def assert_agree(value, error, theory, width):
     """4 standard errors, and 3 / sqrt(n) for one draw of n units' time constants."""
     assert np.all(np.abs(value - theory) < 4 * error + 3 * theory / np.sqrt(width))
 
 
-@pytest.mark.slow
 def test_the_reach_of_a_gated_network_from_its_law():
     cell = network()
     value, error = measured(cell)
-    agree(value, error, predicted(cell).value, 128)
+    assert_agree(value, error, predicted(cell).value, 128)
 
 
 @pytest.mark.parametrize("wrong", ["power for amplitude", "one bias for all"])
@@ -68,7 +67,7 @@ def test_wrong_predictions_are_told_apart(wrong):
         )
         theory = predicted(same).value
     with pytest.raises(AssertionError):
-        agree(value, error, theory, 128)
+        assert_agree(value, error, theory, 128)
 
 
 def test_weights_without_a_law_are_judged_by_their_moments():
@@ -80,7 +79,7 @@ def test_weights_without_a_law_are_judged_by_their_moments():
     assert "moments" in known.note
     np.testing.assert_allclose(known.unit.sigma, 0.4, rtol=0.05)
     value, error = measured(cell)
-    agree(value, error, predicted(nameless).value, 128)
+    assert_agree(value, error, predicted(nameless).value, 128)
 
 
 @pytest.mark.parametrize(

@@ -183,38 +183,24 @@ class Scaled(eqx.Module):
         return self.weight @ output / math.sqrt(self.weight.shape[1])
 
 
-def tends(sizes, errors, at_1024):
-    """Like the root of the width, to what is small at 1024 units."""
-    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-    return -0.65 < slope < -0.35 and errors[sizes.index(1024)] < at_1024
-
-
-@pytest.mark.parametrize(
-    ("transition", "at_1024", "sizes"),
-    [
-        (0.3, 0.07, (64, 256, 1024)),
-        pytest.param(0.3, 0.07, (64, 256, 1024, 4096), marks=pytest.mark.slow),
-        pytest.param(0.9, 0.18, (64, 256, 1024, 4096), marks=pytest.mark.slow),
-    ],
-)
-def test_kernel_tends_to_the_wide_one(transition, at_1024, sizes):
+def test_kernel_tends_to_the_wide_one(widening):
     """Emami et al.'s limit, T = 10, 8 networks a width with inputs of their own."""
 
     def gaps(size, seed):
         inputs, others = np.random.default_rng([seed, size, 1]).normal(size=(2, 10))
-        network = draw(size, (transition, 1, 1), [seed, size])
+        network = draw(size, (widening.transition, 1, 1), [seed, size])
         found = linear_tangent_kernel(*network, inputs, others)[:, 0, :, 0]
         untrained = linear_tangent_kernel(*network, inputs, others, rates=(0, 1, 1 / size))
-        limit = theory.wide_kernel(inputs, others, transition)
-        other_law = theory.wide_kernel(inputs, others, transition + 0.2)
+        limit = theory.wide_kernel(inputs, others, widening.transition)
+        other_law = theory.wide_kernel(inputs, others, widening.transition + 0.2)
         pairs = ((found, limit), (found, other_law), (untrained[:, 0, :, 0], limit))
         return [np.linalg.norm(one - to) / np.linalg.norm(to) for one, to in pairs]
 
-    errors = [np.mean([gaps(n, seed) for seed in range(8)], axis=0) for n in sizes]
+    errors = [np.mean([gaps(n, seed) for seed in range(8)], axis=0) for n in widening.sizes]
     right, *wrong = np.transpose(errors)
-    assert tends(sizes, right, at_1024)
+    assert widening.accepts(right)
     for one in wrong:
-        assert not tends(sizes, one, at_1024)
+        assert not widening.accepts(one)
 
 
 def test_distance_and_drift():
