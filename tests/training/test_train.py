@@ -16,8 +16,9 @@ from echoic import init
 from echoic.cells import Bidirectional, Elman, Network, Readout, Residual
 from echoic.core.cell import cast, without_law
 from echoic.core.task import Batch
+from echoic.core.threads import num_workers
 from echoic.training import Optimiser, train
-from echoic.training.ensemble import mode_of, num_workers
+from echoic.training.ensemble import mode_of
 from echoic.training.members import take_apart
 
 KEY = jax.random.key(0)

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import threadpoolctl
 
 from echoic.core.cell import AbstractCell, cast
 from echoic.core.estimate import Estimate
 from echoic.core.records import NetworkRecord
+from echoic.core.threads import one_blas_thread
 from echoic.diagnosis.effort import (
     FULL_SPECTRUM_STATES,
     LEADING_EXPONENTS,
@@ -130,8 +130,7 @@ def side_by_side(tasks: dict[str, Callable[[], Any]], notify: Notify) -> dict[st
     """Run the measurements in two threads.
 
     Most of a first checkup is compilation, which keeps one core busy: two compile at a time. BLAS
-    must not bring threads of its own then: its waiting threads spin, and four of them on two cores
-    were seen to take ten times as long as one.
+    must not bring threads of its own then.
     """
 
     def run(stage: str) -> Any:
@@ -140,8 +139,7 @@ def side_by_side(tasks: dict[str, Callable[[], Any]], notify: Notify) -> dict[st
         with jax.enable_x64(True):
             return jax.block_until_ready(tasks[stage]())
 
-    one_thread = threadpoolctl.threadpool_limits(1, user_api="blas")
-    with one_thread, concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+    with one_blas_thread(), concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
         futures = {stage: pool.submit(run, stage) for stage in tasks}
         try:
             return {stage: future.result() for stage, future in futures.items()}

@@ -8,7 +8,6 @@ accelerator the first is.
 
 import concurrent.futures
 import dataclasses
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -21,6 +20,7 @@ from jaxtyping import Float, PyTree
 
 from echoic.core.checks import one_of
 from echoic.core.model import AbstractModel
+from echoic.core.threads import num_workers
 from echoic.training.held_back import HeldBack, HeldBackStream
 from echoic.training.loop import (
     Best,
@@ -74,14 +74,6 @@ def mode_of(together: str, num_members: int) -> Literal["threads", "stacked"]:
     if together == "auto":
         together = "threads" if jax.default_backend() == "cpu" else "stacked"
     return "stacked" if together == "stacked" and num_members > 1 else "threads"
-
-
-def num_workers(num_groups: int) -> int:
-    """How many threads: one a core, but on an accelerator one alone."""
-    if jax.default_backend() != "cpu":
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(num_groups, cores or 1))
 
 
 def make_groups(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
 from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
+from echoic.core.threads import map_rows
 from echoic.measure.attractors.dogleg import find_minimum, find_root
 from echoic.measure.attractors.periods import run_of
 from echoic.measure.attractors.stability import Stability, stability
@@ -81,7 +82,8 @@ def fixed_points(
     points are joined if they are closer than ``separation``.
 
     **Cost:** about 10 iterations a start, each p Jacobians (n steps) and one factorisation, n^3;
-    slow points about 20 n^3 for each of some 20 iterations. Memory: k n^2.
+    slow points about 20 n^3 for each of some 20 iterations; the starts are shared among the cores.
+    Memory: k n^2.
 
     **References:** Sussillo & Barak 2013 for fixed and slow points of recurrent networks; Powell
     1970; Good 1953.
@@ -160,7 +162,8 @@ def _begin(network, starts, x, key, spread, steps) -> Float[Array, "s n"]:
 def _search(network, x, begin, period: int, limits: _Limits) -> _Ends | None:
     """The distinct ends of all starts; None if nothing is finite."""
     tolerance = jnp.asarray(limits.tolerance, begin.dtype)
-    points, residuals = map(np.asarray, _roots(network, x, begin, period, tolerance))
+    found = map_rows(_roots, begin, network, x, period, tolerance)
+    points, residuals = map(np.asarray, found)
     if not np.any(np.isfinite(residuals)):
         return None
     good = residuals <= limits.tolerance * (1 + np.linalg.norm(points, axis=1))
@@ -186,7 +189,7 @@ def _search(network, x, begin, period: int, limits: _Limits) -> _Ends | None:
 
 
 @eqx.filter_jit
-def _roots(network, x, begin: Float[Array, "s n"], period: int, tolerance):
+def _roots(begin: Float[Array, "s n"], network, x, period: int, tolerance):
     _, restore = flatten_state(network.initial_state())
     limit = jnp.asarray(_MAX_ITERATIONS, jnp.int32)
 
@@ -202,12 +205,12 @@ def _roots(network, x, begin: Float[Array, "s n"], period: int, tolerance):
 def _descend(network, x, begin: np.ndarray, period: int, tolerance):
     """Minima of the speed from where the search for roots got stuck, roots among them polished."""
     padded = begin[np.arange(_power_of_two(len(begin))) % len(begin)]
-    found = _minima(network, x, jnp.asarray(padded), period, tolerance)
+    found = map_rows(_minima, jnp.asarray(padded), network, x, period, tolerance)
     return [np.asarray(part)[: len(begin)] for part in found]
 
 
 @eqx.filter_jit
-def _minima(network, x, begin: Float[Array, "s n"], period: int, tolerance):
+def _minima(begin: Float[Array, "s n"], network, x, period: int, tolerance):
     _, restore = flatten_state(network.initial_state())
 
     def gap(vector):
@@ -222,7 +225,7 @@ def _minima(network, x, begin: Float[Array, "s n"], period: int, tolerance):
 
     limit = jnp.asarray(_MAX_ITERATIONS, jnp.int32)
     found = jax.lax.map(lambda start: find_minimum(speed, start, limit), begin)
-    points, residuals = _roots(network, x, found.point, period, tolerance)
+    points, residuals = _roots(found.point, network, x, period, tolerance)
     roots = residuals <= tolerance * (1 + jnp.linalg.norm(points, axis=1))
     # A minimum that is no root must not wander off in the search for one.
     points = jnp.where(roots[:, None], points, found.point)
