@@ -252,7 +252,6 @@ class Row:
       function that does the same has not shown.
     - ``reads_out``: whether it looks at outputs, which of a bare function are its whole state.
     - ``raises``: what it raises of NaN in place of an answer.
-    - ``throws``: whether its ``throw``, if it has one, is about NaN.
     """
 
     call: Callable[[Subject], Any]
@@ -265,7 +264,6 @@ class Row:
     by_form: bool = False
     reads_out: bool = False
     raises: type[Exception] | None = None
-    throws: bool = True
 
 
 WINDOWS = {"burn_in": BURN_IN, "starts": 2}
@@ -275,7 +273,7 @@ GIVEN = ("key", "state", "throw")  # measures that know no run without inputs
 MATRICES = {"host": LAPACK, "bare": NO_MATRIX, "needs": ("recurrent matrix",), "reads": False}
 COSTS = {"bare": NO_WEIGHTS, "needs": ("input",)}
 SPATIAL = {"bare": "bare step function", "needs": ("linear form",), "reads": False}
-RECALL = {"host": ON_HOST, "needs": ("input",), "throws": False, "reads_out": True}
+RECALL = {"host": ON_HOST, "needs": ("input",), "reads_out": True}
 KERNELS = {"bare": NO_WEIGHTS, "needs": ("input", "trained weights")}
 
 ROWS = {
@@ -591,7 +589,7 @@ def check_numbers(name, row, s):
         part = row.part or isinstance(s.cell, FunctionCell)
         assert_lost(row.call(one), row, part=part)
         parameters = inspect.signature(getattr(measure, name, row.call)).parameters
-        if row.throws and "throw" in parameters:
+        if "throw" in parameters:
             with pytest.raises(UntrustedError, match="throw=False"):
                 row.call(dataclasses.replace(one, throw=True))
 
@@ -632,24 +630,23 @@ def check_bare(row, s):
         assert_equal(with_errors(again), with_errors(found))
 
 
-def check(name, s, *, further):
-    """All promises, or ``further`` ones left out: those that the cells of one kind share."""
+def check(name, s):
+    """All promises."""
     row = ROWS[name]
     check_numbers(name, row, s)
-    if further:
-        check_tracing(row, s)
-    if further and not isinstance(s.cell, FunctionCell):
+    check_tracing(row, s)
+    if not isinstance(s.cell, FunctionCell):
         check_bare(row, s)
 
 
-def failures(names, s, *, further):
+def failures(names, s):
     """What went wrong, by the name of the measure: one failure must not hide the next."""
     found = {}
     for name in names:
         if name == "growth_rate" and isinstance(s.cell, FunctionCell):
             continue  # no weight of a function moves: the cost is flat, log 0 has no slope
         try:
-            check(name, s, further=further)
+            check(name, s)
         except (Exception, pytest.fail.Exception) as error:
             found[name] = f"{type(error).__name__}: {error}"
     return found
@@ -692,7 +689,7 @@ QUICK = (
 
 def test_quick_measures(quickly_compiled, x64):
     """Of a linear cell, in which NaN hides best: its Jacobians do not depend on its state."""
-    found = failures(QUICK, subject(lambda: LinearRNN(2, 4, key=KEY)), further=True)
+    found = failures(QUICK, subject(lambda: LinearRNN(2, 4, key=KEY)))
     assert not found, "\n\n".join(f"{name}: {said}" for name, said in found.items())
 
 
@@ -718,16 +715,13 @@ MUTANTS = {
 def test_mutants_are_rejected(monkeypatch, quickly_compiled, x64):
     for mutant, change in MUTANTS.items():
         monkeypatch.setitem(ROWS, mutant, altered(change))
-    found = failures(MUTANTS, subject(lambda: LinearRNN(2, 4, key=KEY)), further=True)
+    found = failures(MUTANTS, subject(lambda: LinearRNN(2, 4, key=KEY)))
     assert set(found) == set(MUTANTS)
 
 
 @pytest.mark.slow
-def test_every_measure(build_cell, request, quickly_compiled, x64):
-    first_of_its_kind = request.node.callspec.id.endswith("-0")
-    s = subject(build_cell)
-    further = first_of_its_kind or isinstance(s.cell, FunctionCell)
-    found = failures(ROWS, s, further=further)
+def test_every_measure(build_cell, quickly_compiled, x64):
+    found = failures(ROWS, subject(build_cell))
     assert not found, "\n\n".join(f"{name}: {said}" for name, said in found.items())
 
 

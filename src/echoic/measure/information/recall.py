@@ -61,7 +61,7 @@ def linear_recall(
     - ``burn_in``: steps from the initial state to the oldest probe that counts. Default:
       ``max_lag``, but no more than a quarter of the series and no less than 100.
     - ``exact``: ``auto`` takes the exact answer for linear cells without inputs.
-    - ``throw``: raise for a linear cell that is not stable.
+    - ``throw``: raise for a linear cell that is not stable, and where numbers are not finite.
 
     **Returns:** an `Estimate` over the lags 0 to ``max_lag``. Sampled: the mean of the R^2 on the
     data of the fit and on held-out blocks, whose biases cancel to first order (so that it may lie
@@ -135,7 +135,7 @@ def linear_recall(
             },
         )
         if throw:
-            answer.throw(Status.UNSTABLE)
+            answer.throw(Status.UNSTABLE, Status.NOT_FINITE)
         if inputs is None and exact != "never":
             return answer
 
@@ -161,7 +161,7 @@ def linear_recall(
         ridge=found.ridge,
         throw=throw,
     )
-    return Estimate(
+    estimate = Estimate(
         jnp.asarray(past, dtype),
         jnp.asarray(found.standard_error[FUTURE:], dtype),
         status,
@@ -173,6 +173,7 @@ def linear_recall(
             "channel_floor": jnp.asarray(np.quantile(found.by_channel[:FUTURE], 0.95, 0), dtype),
         },
     )
+    return estimate.throw(Status.NOT_FINITE) if throw else estimate
 
 
 def raw_recall(
@@ -201,13 +202,14 @@ def raw_recall(
       autocorrelation.
 
     **Arguments:** as for [`linear_recall`][echoic.linear_recall]; ``key`` is not used (no probe
-    is drawn), and nothing raises that depends on ``throw``: both are there for a common call.
+    is drawn) and is there for a common call. ``throw``: raise where numbers are not finite.
 
     **Returns:** an `Estimate` over the lags 0 to ``max_lag``, with the errors and the correction
     of bias of `linear_recall`. A strongly autocorrelated input holds few independent samples:
     believe the standard error, not the number of steps.
 
-    **Raises:** ValueError when the inputs are too short or missing; MemoryError above 8 GB.
+    **Raises:** ValueError when the inputs are too short or missing; MemoryError above 8 GB;
+    UntrustedError, see ``throw``.
 
     **Cost.** The run, then O(steps n^2 + m k n^2).
 
@@ -252,13 +254,14 @@ def raw_recall(
         "memoryless": jnp.asarray(memoryless.value, outputs.dtype),
         "memoryless_linear": jnp.asarray(linear.value, outputs.dtype),
     }
-    return Estimate(
+    estimate = Estimate(
         jnp.asarray(found.value, outputs.dtype),
         jnp.asarray(found.standard_error, outputs.dtype),
         _doubts(found, layout, outputs.shape[2]),
         settings,
         details,
     )
+    return estimate.throw(Status.NOT_FINITE) if throw else estimate
 
 
 class _Layout(NamedTuple):
