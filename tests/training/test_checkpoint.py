@@ -323,7 +323,7 @@ def test_a_full_disk_ends_the_run_and_what_was_there_is_whole(
     with pytest.raises(OSError, match=r"training ended at step \d+: .*the disk is full") as caught:
         go(build, mean, folder, **options)
     assert caught.value.errno == errno.ENOSPC
-    assert "resume=True goes on from the last checkpoint" in str(caught.value)
+    assert "(--resume) goes on from the last checkpoint" in str(caught.value)
     monkeypatch.undo()
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
     assert same_run(go(build, mean, folder, resume=True, **options), undisturbed)

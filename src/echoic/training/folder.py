@@ -76,8 +76,8 @@ class RunFolder:
             raise OSError(
                 error.errno or errno.EIO,
                 f"training ended at step {step}: {error.strerror or error}. What was written"
-                " before is whole: once that is put right, resume=True goes on from the last"
-                " checkpoint",
+                " before is whole: once that is put right, resume=True (--resume) goes on from"
+                " the last checkpoint",
             ) from error
         return path
 
