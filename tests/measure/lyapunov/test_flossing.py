@@ -4,11 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jax.tree_util as jtu
 import numpy as np
 import pytest
 
 import echoic
 from echoic.cells import GRU, LSTM, Elman
+from echoic.measure.lyapunov import flossing
 
 KEY = jr.key(7)
 
@@ -114,3 +116,23 @@ def test_refusals():
         echoic.flossing_penalty(step, steps=4, orthogonalise_every=3, **settings)
     with pytest.raises(ValueError, match="burn_in"):
         echoic.flossing_penalty(step, np.ones(4), burn_in=4, **settings)
+
+
+@pytest.mark.slow
+def test_long_runs_in_blocks_are_one_run(x64, monkeypatch):
+    """Value and gradient do not depend on how the way back is kept; 101 segments leave a rest."""
+    cell = Elman(2, 5, key=jr.key(0), dtype=jnp.float64)
+    xs = jr.normal(jr.key(1), (2, 107, 2))
+
+    @eqx.filter_value_and_grad
+    def penalty(cell):
+        return echoic.flossing_penalty(
+            cell, xs, key=jr.key(2), num_exponents=3, burn_in=6, target=-0.5
+        )
+
+    in_blocks = penalty(cell)
+    jax.clear_caches()
+    monkeypatch.setattr(flossing, "_SHORT", 10_000)
+    whole = penalty(cell)
+    for ours, theirs in zip(jtu.tree_leaves(in_blocks), jtu.tree_leaves(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)

@@ -1,5 +1,6 @@
 """Gradient flossing: Lyapunov exponents as something to train."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -10,10 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from echoic.core.blocks import cut, divisor_near, join, scan
 from echoic.core.cell import AbstractCell, State, Step, as_cell, flatten_state, without_law
 from echoic.core.checks import (
     at_least,
-    bytes_of,
     channels_of,
     is_traced,
     refuse_if_larger,
@@ -21,6 +22,9 @@ from echoic.core.checks import (
 )
 from echoic.core.linalg import log_abs, random_frame
 from echoic.core.tangent import push_frame
+
+# As many segments the way back keeps whole.
+_SHORT = 64
 
 
 def flossing_penalty(
@@ -57,8 +61,9 @@ def flossing_penalty(
     **When it misleads:** in chaos gradients grow like ``exp(lambda_1 T)``: keep sequences short, or
     floss in a few steps at a time. Exponents of short runs depend on the frame.
 
-    **Cost:** about three times the forward pass, which takes k tangents a step; the backward pass
-    keeps steps b k n numbers and what the cell's steps need.
+    **Cost:** about four times the forward pass, which takes k tangents a step. With s segments
+    between two QR the backward pass keeps about sqrt(s) b k n numbers, and what the cell's steps
+    need in sqrt(s) segments: of more than 64 each is run once more on the way back.
 
     **References:** Engelken 2023 (gradient flossing).
 
@@ -99,6 +104,8 @@ def _prepare(cell, inputs, state, steps, burn_in):
         if steps is None:
             raise ValueError("steps must be given where there are no inputs.")
         batch = 1
+        length = burn_in + at_least("steps", steps, 1)
+        inputs = jnp.zeros((1, length, cell.input_size), flatten_state(state)[0].dtype)
     else:
         inputs = sequences(inputs, cell.input_size, flatten_state(state)[0].dtype)
         batch, length = inputs.shape[:2]
@@ -118,29 +125,33 @@ def _exponents(
     cell, inputs, states, frame: Float[Array, "n k"], skipped: int, kept: int, every: int
 ) -> Float[Array, "k"]:
     """Means over ``kept`` segments of ``every`` steps, after ``skipped`` of them."""
-    rest = jnp.zeros(cell.input_size, frame.dtype)
+    segments = skipped + kept
 
     def advance(carry, x):
-        state, frame = carry
-        return push_frame(cell, state, rest if x is None else x, frame), None
+        return push_frame(cell, carry[0], x, carry[1]), None
 
     def segment(carry, xs):
-        (state, frame), _ = jax.lax.scan(advance, carry, xs, length=every)
+        (state, frame), _ = jax.lax.scan(advance, carry, xs)
         frame, upper = jnp.linalg.qr(frame)
         return (state, frame), log_abs(jnp.diagonal(upper))
 
+    def block(carry, xs):
+        return jax.lax.scan(segment, carry, xs)
+
     def one(state, xs):
-        if xs is not None:
-            xs = xs.reshape(skipped + kept, every, -1)
-        (state, _), growth = jax.lax.scan(segment, (state, frame), xs, length=skipped + kept)
-        sick = ~jnp.all(jnp.isfinite(flatten_state(state)[0]))
-        if xs is not None:
-            sick = sick | ~jnp.all(jnp.isfinite(xs))
+        begin, xs = (state, frame), xs.reshape(segments, every, -1)
+        if segments <= _SHORT:
+            (state, _), growth = block(begin, xs)
+        else:
+            # The way back keeps what stands between blocks, and all of one block at a time.
+            kept_by_turns = jax.checkpoint(block, prevent_cse=False)
+            size = divisor_near(segments, math.isqrt(segments))
+            (state, _), *parts = scan(kept_by_turns, begin, *cut(xs, size))
+            growth = join(*parts)
+        sick = ~jnp.all(jnp.isfinite(flatten_state(state)[0])) | ~jnp.all(jnp.isfinite(xs))
         found = jnp.sum(growth[skipped:], axis=0) / (kept * every)
         return jnp.where(sick, jnp.nan, found)
 
-    if inputs is None:
-        return one(jtu.tree_map(lambda leaf: leaf[0], states), None)
     return jnp.mean(jax.vmap(one)(states, inputs), axis=0)
 
 
@@ -217,21 +228,20 @@ def floss(
             orthogonalise_every=orthogonalise_every,
         )
 
-    def backwards(varying):
-        return eqx.filter_vjp(lambda varying: penalty(varying, fixed, inputs, key), varying)[1]
-
-    refuse_if_larger("the way back", bytes_of(eqx.filter_eval_shape(backwards, varying)))
-
-    @eqx.filter_jit
     def improve(varying, fixed, progress, inputs, key):
         value, gradient = eqx.filter_value_and_grad(penalty)(varying, fixed, inputs, key)
         with jax.numpy_dtype_promotion("standard"):  # Adam counts in integers
             updates, progress = optimiser.update(gradient, progress)
         return eqx.apply_updates(varying, updates), progress, value
 
+    compiler: Any = eqx.filter_jit(improve)
+    program = compiler.lower(varying, fixed, progress, inputs, key).compile()
+    needed = program.compiled.memory_analysis()  # not every device knows
+    if needed is not None:
+        refuse_if_larger("the way back", float(needed.temp_size_in_bytes))
     found = []
     for number in range(iterations):
-        new, progress, value = improve(varying, fixed, progress, inputs, key)
+        new, progress, value = program(varying, fixed, progress, inputs, key)
         found.append(float(value))
         if not np.isfinite(found[-1]):
             raise FloatingPointError(f"the penalty is {found[-1]} at iteration {number}.")
