@@ -113,6 +113,7 @@ def test_a_finished_run_is_not_overwritten_and_resumes_to_itself(trained, capsys
         ((*TASK, "--optimiser", "adamm"), "Did you mean 'adam'?"),
         ((*TASK, "--tied"), "embedding"),
         ((*TASK, "--steps", "2.5"), "steps"),
+        ((*TASK, "--every", "0"), "every must lie in"),
         ((*TASK, "--track", "tensorbord"), "tensorboard"),
     ],
 )
@@ -124,7 +125,16 @@ def test_mistakes_are_told_in_one_sentence_and_leave_nothing(
     message = capsys.readouterr().err
     assert sentence in message
     assert "Traceback" not in message
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("*.*"))
+
+
+@pytest.mark.slow
+def test_more_updates_are_kept_in_the_settings(tmp_path):
+    folder = tmp_path / "run"
+    setup = [*TASK, "--hidden", 8, "--every", 10, "--no-measure", "-o", folder]
+    assert run(*setup, "--steps", 20)[0] == 0
+    assert run(*setup, "--steps", 60, "--resume")[0] == 0
+    assert tomllib.loads((folder / "run.toml").read_text())["steps"] == 60
 
 
 def test_a_settings_file_with_mistakes(tmp_path, capsys):

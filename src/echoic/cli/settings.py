@@ -66,19 +66,19 @@ def settings_of(arguments: Sequence[str]) -> list[Any]:
     return [Toml(name, must_exist=True, use_commands_as_keys=False)]
 
 
-def write_settings(folder: pathlib.Path, settings: Mapping[str, Any], *, resume: bool) -> None:
-    """Keep the settings in the folder of a run, for ``--config``; a resumed run keeps the first."""
-    path = folder / NAME
-    if resume and path.exists():
-        return
-    if path.exists() or (folder / "config.json").exists():
+def refuse_used_folder(folder: pathlib.Path) -> None:
+    """A run is not written over."""
+    if (folder / "config.json").exists():
         raise ValueError(
             f"there is a run in {str(folder)!r} already: --resume goes on with it, another"
             " --output begins anew."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
+    """Keep the settings in the folder of a run, for ``--config``."""
     lines = [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
-    write_whole(path, "\n".join(lines) + "\n")
+    write_whole(folder / NAME, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:

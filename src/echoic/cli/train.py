@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from echoic.cli.checkup import Flag, Names, Whole, whole
-from echoic.cli.settings import parsed_options, write_settings
+from echoic.cli.settings import parsed_options, refuse_used_folder, write_settings
 from echoic.cli.watch import Watch
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def command(
     if task == "list":
         return _list()
     folder = pathlib.Path("runs", task) if output is None else output
+    if not resume:
+        refuse_used_folder(folder)
     with Watch(folder, quiet=json) as watch:
         watch.says("preparing the task")
         import jax.random as jr
@@ -146,6 +148,7 @@ def command(
         from echoic import tasks, training
         from echoic.core.checks import at_least
         from echoic.diagnosis.networks import Kind, build_network
+        from echoic.training.events import Event, Started
 
         key = jr.key(at_least("seed", seed, 0, 2**32 - 1))
         kind = Kind(cell, init, activation)
@@ -161,7 +164,12 @@ def command(
             weight_decay=weight_decay,
         )
         recipe = kind.recipe(chosen, hidden, horizon, seed=seed)
-        write_settings(folder, settings, resume=resume)
+
+        def keep_settings(event: Event) -> None:
+            # Not before all is found to fit: what was refused leaves nothing behind.
+            if isinstance(event, Started):
+                write_settings(folder, settings)
+
         try:
             run = training.train(
                 lambda key: build_network(
@@ -188,7 +196,7 @@ def command(
                 keep=keep,
                 folder=folder,
                 resume=resume,
-                observers=[watch.event, *_trackers(track or [], folder)],
+                observers=[keep_settings, watch.event, *_trackers(track or [], folder)],
                 key=key,
             )
         except KeyboardInterrupt:
