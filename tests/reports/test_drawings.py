@@ -25,6 +25,20 @@ def test_the_numbers_do_not_cover_the_name_of_their_axis(y):
     assert all(float(x) - LETTER * len(text) >= name_ends for x, text in numbers)
 
 
+@pytest.mark.parametrize(
+    ("y", "labels"),
+    [
+        ([6.0, 43.0], ["10", "20"]),
+        ([0.3, 3.0], ["0.5", "1", "2"]),
+        ([0.2951, 0.2956], ["0.2952", "0.2954", "0.2956"]),
+        ([1e-3, 1e3], ["0.001", "0.1", "10", "1000"]),
+    ],
+)
+def test_numbers_along_a_logarithmic_axis_are_round(y, labels):
+    picture = svg(drawing(y, logarithmic=(False, True)))
+    assert re.findall(r'class="end">([^<]+)</text>', picture) == labels
+
+
 def test_what_is_not_known_is_a_gap():
     whole, torn = (svg(drawing([1, 2, middle, 2, 1])) for middle in (2, np.nan))
     path = re.compile(r'class="[^"]*c0[^"]*" d="([^"]+)"')

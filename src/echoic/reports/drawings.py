@@ -50,7 +50,7 @@ class _Axis:
             step = max(1, math.ceil((last - first) / 5))
             values = [10.0**power for power in range(first, last + 1, step)]
             if len(values) < 2:
-                values = [10.0**x for x in np.linspace(self.low, self.high, 5)[1:-1]]
+                values = self._parts_of_a_decade()
         else:
             values = _round_numbers(self.low, self.high)
         places = self.places(np.array(values))
@@ -59,6 +59,12 @@ class _Axis:
             for place, value in zip(places, values, strict=True)
             if math.isfinite(place)
         ]
+
+    def _parts_of_a_decade(self) -> list[float]:
+        powers = range(math.floor(self.low), math.ceil(self.high))
+        values = [lead * 10.0**power for power in powers for lead in (1, 2, 5)]
+        inside = [value for value in values if self.low <= math.log10(value) <= self.high]
+        return inside if len(inside) > 1 else _round_numbers(10**self.low, 10**self.high)
 
 
 def _label(value: float) -> str:
