@@ -138,8 +138,8 @@ def with_error(value: float, error: float, most: int = 3) -> tuple[str, str]:
     ??? example
         >>> with_error(-0.012345, 0.00042)
         ('-0.0123', '0.0004')
-        >>> with_error(float("-inf"), 0.0)
-        ('-inf', '')
+        >>> with_error(float("-inf"), 0.0), with_error(-0.01, 0.3)
+        (('-inf', ''), ('0.0', '0.3'))
     """
     if math.isnan(value):
         return UNKNOWN, ""
@@ -152,8 +152,8 @@ def with_error(value: float, error: float, most: int = 3) -> tuple[str, str]:
     if decimals > 6:
         return significant(value, most), f"{error:.0e}"
     if decimals < 0:
-        return f"{round(value, decimals):.0f}", f"{round(error, decimals):.0f}"
-    return f"{value:.{decimals}f}", f"{error:.{decimals}f}"
+        return f"{round(value, decimals):z.0f}", f"{round(error, decimals):.0f}"
+    return f"{value:z.{decimals}f}", f"{error:.{decimals}f}"
 
 
 def warranted(value: float, error: float, most: int = 2) -> str:
