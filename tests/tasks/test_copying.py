@@ -34,6 +34,7 @@ def test_a_sequence_by_hand():
 
 def test_both_lengths_of_the_literature():
     # Arjovsky et al.: T is the delay, T + 20 steps; Orhan & Pitkow: T = 500 steps, baseline .04159.
+    assert Copy().total_length == 80
     assert Copy(100).total_length == 120
     assert Copy(100).chance == pytest.approx(10 * math.log(8) / 120)
     task = Copy(total_length=500)
@@ -68,7 +69,6 @@ def test_symbols_are_uniform_and_independent(sampled):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({}, "either delay"),
         ({"delay": 5, "total_length": 25}, "either delay"),
         ({"total_length": 20}, "total_length must lie in 21"),
         ({"delay": 0}, "delay must lie in 1"),

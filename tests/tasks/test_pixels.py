@@ -143,6 +143,16 @@ def test_wrong_images(data, options, message):
         Pixels(data, **options)
 
 
+def test_the_digits_of_scikit_learn():
+    task = Pixels("digits", permutation=0)
+    parts = task.train, task.validation, task.test
+    assert [len(part.targets) for part in parts] == [1439, 179, 179]
+    assert task.train.inputs.shape[1:] == (64, 1)
+    assert task.output_size == 10
+    assert 0 == task.train.inputs.min() < task.train.inputs.max() == 1
+    assert "8 x 8 digits of scikit-learn" in task.description
+
+
 def test_draws_are_training_images_and_not_more_than_there_are(sampled):
     task = Pixels((NUMBERED, LABELS))
     batch = sampled(task, 32)

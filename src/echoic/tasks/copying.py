@@ -11,6 +11,8 @@ from echoic.core.checks import at_least
 from echoic.core.task import AbstractTask, Batch
 from echoic.tasks.sequences import certain
 
+_DELAY = 60
+
 
 class Copy(AbstractTask):
     """Give back symbols, in order, after a delay that ends with a cue.
@@ -24,10 +26,10 @@ class Copy(AbstractTask):
 
     **Arguments**
 
-    - ``delay`` or ``total_length``: exactly one of them.
+    - ``delay`` or ``total_length``: one of them; by default a delay of 60.
     - ``num_symbols``, ``alphabet``: 10 symbols of 8 kinds, as usual.
 
-    **Raises** ValueError unless exactly one length is given, and for sequences that are too short.
+    **Raises** ValueError where both lengths are given, and for sequences that are too short.
 
     **Chance.** ``S ln(alphabet) / total_length`` nats: blank where blanks are due, then a guess.
 
@@ -65,15 +67,15 @@ class Copy(AbstractTask):
     ):
         self.num_symbols = at_least("num_symbols", num_symbols, 1)
         self.alphabet = at_least("alphabet", alphabet, 2)
-        if (delay is None) == (total_length is None):
+        if delay is not None and total_length is not None:
             raise ValueError(
-                "copy needs either delay (steps between the last symbol and the cue) or"
+                "copy takes either delay (steps between the last symbol and the cue) or"
                 f" total_length = delay + {2 * num_symbols}; got delay={delay},"
                 f" total_length={total_length}."
             )
         if total_length is not None:
             delay = at_least("total_length", total_length, 2 * num_symbols + 1) - 2 * num_symbols
-        self.delay = at_least("delay", delay, 1)
+        self.delay = _DELAY if delay is None else at_least("delay", delay, 1)
         self.input_size, self.output_size = self.alphabet + 2, self.alphabet + 1
 
     @property

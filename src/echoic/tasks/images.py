@@ -67,10 +67,10 @@ def image_set(
 
     **Arguments**
 
-    - ``source``: ``"mnist"``, ``"fashion_mnist"``; an ``.npz`` file with arrays ``images`` and
-      ``labels``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``; or the same as a tuple of
-      arrays, (images, labels) or ((images, labels), (images, labels)). Images have shape (b, h, w),
-      (b, h, w, c) or (b, p); integers are divided by the largest one.
+    - ``source``: ``"mnist"``, ``"fashion_mnist"``, ``"digits"`` (of scikit-learn); an ``.npz`` file
+      with arrays ``images`` and ``labels``, or ``x_train``, ``y_train``, ``x_test``, ``y_test``; or
+      the same as a tuple of arrays, (images, labels) or ((images, labels), (images, labels)).
+      Images have shape (b, h, w), (b, h, w, c) or (b, p); integers are divided by the largest one.
     - ``protocol``: of the named sets ``"full"`` (the customary 60,000 to train, 10,000 to test),
       ``"small"`` (see below), or ``"auto"``: full if the files are there, else small.
     - ``validation``: how many training images are held out; 1,000 of the named sets, else a tenth.
@@ -120,6 +120,8 @@ def _raw(source: Source, protocol: str, data_dir: str | Path | None) -> Raw:
                 raise missing from None
     if protocol != "auto":
         raise ValueError(f"protocol={protocol!r} is for the sets {', '.join(NAMED)}.")
+    if isinstance(source, str) and source == DIGITS:
+        return _digits()
     if isinstance(source, str | Path):
         return _from_file(source)
     return _from_arrays(source, "images")
@@ -144,7 +146,20 @@ def _small_fashion(data_dir: Any) -> Raw:
     return Raw(_named("fashion_mnist_test", data_dir), None, "fashion_mnist", told, 1000)
 
 
+def _digits() -> Raw:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise known.DataNotFoundError(
+            "these digits come with scikit-learn: pip install 'echoic[digits]'."
+        ) from error
+    found: Any = load_digits()
+    images = found.images.astype(np.uint8)
+    return Raw((images, found.target), None, DIGITS, "8 x 8 digits of scikit-learn, one set cut")
+
+
 NAMED = {"mnist": _small_mnist, "fashion_mnist": _small_fashion}
+DIGITS = "digits"
 
 
 def _named(name: str, data_dir: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +172,7 @@ def _named(name: str, data_dir: Any) -> tuple[np.ndarray, np.ndarray]:
 def _from_file(source: str | Path) -> Raw:
     path = Path(source).expanduser()
     if path.suffix != ".npz":
-        near = "" if path.suffix else f" Known sets: {', '.join(NAMED)}."
+        near = "" if path.suffix else f" Known sets: {', '.join((*NAMED, DIGITS))}."
         raise ValueError(f"images are read from .npz files, got {str(source)!r}.{near}")
     if not path.is_file():
         raise known.DataNotFoundError(f"there is no file {str(path)!r}.")

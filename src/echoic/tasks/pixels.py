@@ -23,7 +23,8 @@ class Pixels(AbstractDataTask):
 
     **Arguments**
 
-    - ``data``: ``"mnist"``, ``"fashion_mnist"``, a file or arrays: see ``echoic.tasks.image_set``.
+    - ``data``: ``"mnist"``, ``"fashion_mnist"``, ``"digits"`` (1,797 of 8 x 8 pixels, which come
+      with scikit-learn), a file or arrays: see ``echoic.tasks.image_set``.
     - ``pixels_per_step``: must divide the number of pixels. For images of 28 x 28: 1 (784 steps), 4
       (196) or 28 (a row, 28 steps).
     - ``permutation``: the seed of a permutation of the pixels; None leaves them in their order.
