@@ -89,6 +89,8 @@ def test_a_periodic_drive_is_cut_to_whole_periods():
 def test_noise_and_a_slowly_varying_signal_have_no_period():
     assert prepared(NOISE).period is None
     assert prepared(np.cumsum(NOISE[:, 0])).period is None
+    still = np.broadcast_to(np.random.default_rng(0).normal(size=(5, 1, 1)), (5, 60, 1))
+    assert prepared(still).period is None
 
 
 def test_autocorrelation_of_an_autoregression_is_its_closed_form():

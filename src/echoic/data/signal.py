@@ -221,7 +221,8 @@ def _exact_period(values: np.ndarray) -> int | None:
     """The smallest period of a signal that repeats itself to rounding, at least four times."""
     length = values.shape[1]
     longest = length // 4
-    if longest < 1:
+    # What stands still within each sequence has no period.
+    if longest < 1 or np.abs(np.diff(values, axis=1)).max() < 1e-6:
         return None
     correlation = autocorrelation(values, longest)
     # The ends of the series blur the correlation at a period, by at most one part in four.
