@@ -132,6 +132,14 @@ def test_what_a_network_answers_to_in_vain_is_no_reach():
     assert "its loss uses inputs at no lag" in wrong.training.reached_by
 
 
+def test_a_network_that_has_not_learned_shows_no_need_of_its_task():
+    found = report(a_run(delay_line(), test_loss=(1.38,)), Own()).training
+    assert found.sentence == "What the task needs is not known; the network has not learned it."
+    assert found.needed == -1
+    found = report(a_run(delay_line(), test_loss=(np.nan,))).training
+    assert found.sentence == "The task needs lag 3; the network has not learned it."
+
+
 class Own:
     """A task of one's own: the same, without a name, a lag or a solver."""
 
@@ -160,7 +168,7 @@ def test_what_a_task_needs_is_told_by_its_solver_or_by_the_network():
 def test_without_measurements_the_report_is_ready_at_once():
     found = report(a_run(delay_line()), demand=False)
     assert found.training.sentence == "The task needs lag 3."
-    assert all(not network.curves for network in found.networks)
+    assert not found.networks
     assert report(a_run(delay_line()), Own(), demand=False).training.sentence == ""
 
 

@@ -1,5 +1,6 @@
 """What ``echoic train`` left in a folder, made ready to be measured."""
 
+import json
 import pathlib
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,5 +60,11 @@ def open_run(folder: pathlib.Path) -> RunFolder:
     rows = max(_FEWEST_ROWS, _STEPS // length)
     batch = held_out(task, rows, key=key, length=1_000)
     numbers: Any = as_numbers(load(network), batch.inputs)  # pyright: ignore[reportArgumentType]
-    horizon = stated_need(task) or max(1, numbers.shape[1] // 2)
+    horizon = _reported(folder) or stated_need(task) or max(1, numbers.shape[1] // 2)
     return RunFolder(network, np.asarray(numbers), min(horizon, numbers.shape[1] - 1))
+
+
+def _reported(folder: pathlib.Path) -> int | None:
+    """The horizon of the run's own report, so that the two can be compared."""
+    path = folder / "report.json"
+    return int(json.loads(path.read_text())["horizon"]) if path.exists() else None

@@ -12,6 +12,14 @@ from echoic.core.records import Horizon, NetworkRecord
 from echoic.core.training_record import MemberRecord, TrainingRecord
 from echoic.diagnosis.demands import Need
 
+# A loss that lies no further below chance than this share of it shows nothing learned.
+_LITTLE = 0.05
+
+
+def has_learned(loss: float, chance: float) -> bool:
+    """Whether a loss lies clearly below chance, or chance is not known."""
+    return not chance > 0 or loss < (1 - _LITTLE) * chance
+
 
 def members_of(run: Any) -> tuple[MemberRecord, ...]:
     """One record for each member of the run."""
@@ -47,7 +55,8 @@ def training_record(
     thresholds: Thresholds,
 ) -> TrainingRecord:
     """The whole, with what the task needs and how far the trained network reaches."""
-    reach = _reach(after, thresholds)
+    learned = has_learned(float(run.test_loss[shown]), float(run.chance))
+    reach = _reach(after, thresholds, learned)
     return TrainingRecord(
         task=str(getattr(task, "name", type(task).__name__)),
         description=str(getattr(task, "description", "")),
@@ -60,7 +69,7 @@ def training_record(
         needed_by="" if need is None else need.by,
         reached=reach.lag,
         reached_by=reach.by,
-        sentence=_sentence(need, reach),
+        sentence=_sentence(need, reach, learned),
     )
 
 
@@ -73,12 +82,14 @@ class _Reach:
     by: str
 
 
-def _reach(after: NetworkRecord, thresholds: Thresholds) -> _Reach:
+def _reach(after: NetworkRecord, thresholds: Thresholds, learned: bool) -> _Reach:
     """The lag up to which gradient and signal both arrive, or that the network is seen to use.
 
     What a network uses it has: it may keep in its own way what a linear readout does not recall.
+    One that has not learned the task answers to its input as well, but not to the purpose.
     """
-    uses = [_last(after, name) for name in ("context_ablation", "context_ablation_from")]
+    names = ("context_ablation", "context_ablation_from") if learned else ()
+    uses = [_last(after, name) for name in names]
     used = max((one for one in uses if one is not None), key=lambda one: one.last, default=None)
     gradient, recall = _last(after, "gradient_reach"), _last(after, "linear_recall")
     parts = [f"its loss uses inputs {_up_to(used)}" if used else ""]
@@ -109,21 +120,22 @@ def _up_to(horizon: Horizon) -> str:
     return f"up to lag {horizon.last}" + (", the largest looked at" if horizon.censored else "")
 
 
-def _sentence(need: Need | None, reach: _Reach) -> str:
+def _sentence(need: Need | None, reach: _Reach, learned: bool) -> str:
     """What is needed and what is there."""
-    bound = "at least lag" if reach.is_open else "lag"
-    reaches = ""
-    if reach.by:
-        where = f"{bound} {reach.lag}" if reach.lag >= 0 else "none"
-        reaches = f"the network reaches {where}"
     if need is None:
-        first = "What the task needs is not known" if reaches else ""
+        parts = ["What the task needs is not known"] if reach.by or not learned else []
     elif need.lag < 0:
-        first = "No lag of the input makes a difference to the loss"
+        parts = ["No lag of the input makes a difference to the loss"]
     else:
-        first = f"The task needs lag {need.lag}" + ("" if need.exact else " or more")
-        reaches = reaches.replace("lag ", "")
-    return "; ".join(part for part in (first, reaches) if part) + ("." if first else "")
+        parts = [f"The task needs lag {need.lag}" + ("" if need.exact else " or more")]
+    if not learned:
+        parts.append("the network has not learned it")
+    if reach.by:
+        bound = "at least " if reach.is_open else ""
+        lag = "lag " if need is None or need.lag < 0 else ""
+        where = f"{bound}{lag}{reach.lag}" if reach.lag >= 0 else "none"
+        parts.append(f"{'the network' if learned else 'its memory'} reaches {where}")
+    return "; ".join(parts) + ("." if parts else "")
 
 
 def verdict_of(record: TrainingRecord) -> str:

@@ -17,7 +17,7 @@ from echoic.core.task import Batch
 from echoic.diagnosis.assemble import Progress, machine, versions
 from echoic.diagnosis.citations import CITATIONS, TRAINING_CITATIONS
 from echoic.diagnosis.demands import Demanded, demanded, need_of, stated_need
-from echoic.diagnosis.learned import training_record, verdict_of
+from echoic.diagnosis.learned import has_learned, training_record, verdict_of
 from echoic.diagnosis.report import Report
 from echoic.diagnosis.task_memory import Remembered, bare, remembered, unseen
 from echoic.diagnosis.task_sequences import held_out
@@ -56,8 +56,9 @@ def training_report(
     recall, exponents) under the task's own input, as the network sees it: one-hot symbols, numbers
     unscaled. *The task needs lag X*: X is what the task states as its ``lag``; else the last lag
     that its perfect solver uses, by context ablation; else the last lag from which on the trained
-    network uses its context, which is a lower bound. *The network reaches Y*: the last lag that its
-    gradient reach and its linear recall both reach.
+    network uses its context, which is a lower bound, unless its test loss is within 5 % of chance.
+    *The network reaches Y*: the last lag that its gradient reach and its linear recall both reach,
+    or that its loss is seen to use, whichever is larger.
 
     **Arguments**
 
@@ -67,7 +68,7 @@ def training_report(
       one only the trained network is shown.
     - ``member``: whose memory is measured.
     - ``loss``: needed where the run was trained with a function of one's own.
-    - ``horizon``: the lag at which gain and recall are judged; by default X.
+    - ``horizon``: the lag at which gain and recall are judged; by default X, or half of a sequence.
     - ``demand``: False leaves out what the loss looks back at, ``memory``: False the checkup, which
       takes most of the time; without both the report is ready at once.
     - ``thorough``: four times the sequences, and all that a checkup measures.
@@ -105,8 +106,12 @@ def training_report(
             progress=progress,
             key=demand_key,
         )
+    learned = has_learned(float(run.test_loss[member]), float(run.chance))
+    need = asked.need
+    if need is not None and not (need.exact or learned):
+        need = None
     if horizon is None:
-        horizon = 1 if asked.need is None else max(1, asked.need.lag)
+        horizon = _middle(task, key=data_key) if need is None else max(1, need.lag)
     found = Remembered({}, unseen(task))
     if memory:
         found = remembered(
@@ -127,7 +132,7 @@ def training_report(
         task,
         loss if isinstance(loss, str) else str(run.config["loss"]),
         shown=member,
-        need=asked.need,
+        need=need,
         after=records[-1],
         thresholds=thresholds,
     )
@@ -136,7 +141,7 @@ def training_report(
             horizon=found.horizon or horizon,
             max_lag=max((int(c.lags[-1]) for n in records for c in n.curves), default=1),
             verdict=verdict_of(training),
-            networks=records,
+            networks=tuple(record for record in records if record.curves),
             signal=found.signal,
             thresholds={**dataclasses.asdict(thresholds), "demand": DEMAND_SHARE},
             settings={
@@ -154,6 +159,11 @@ def training_report(
             training=training,
         )
     )
+
+
+def _middle(task: Any, *, key: jax.Array) -> int:
+    """Half of a sequence: the lag to look at where none is known."""
+    return max(1, held_out(task, 1, key=key, length=_STREAM_STEPS).inputs.shape[1] // 2)
 
 
 def _sequences(task: Any, thorough: bool, *, key: jax.Array) -> Batch:

@@ -28,7 +28,11 @@ _REACHING = {
     "context_ablation": "context used",
 }
 # What a threshold is a share of, where not of the value at lag 0.
-_WHOSE = {"linear_recall": "absolute", "context_ablation": "of its largest value, or of the loss"}
+_WHOSE = {
+    "linear_recall": "absolute",
+    "context_ablation": "of its largest value, or of the loss; of all context from there on, if"
+    " that reaches further",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +95,7 @@ def _names(record: ReportRecord) -> Column:
 def _horizons(record: ReportRecord) -> list[Column]:
     found = []
     for quantity, word in _REACHING.items():
-        curves = [network.curve(quantity) for network in record.networks]
+        curves = [_reaching(network, quantity) for network in record.networks]
         thresholds = {c.horizon.threshold for c in curves if c is not None and c.horizon}
         if not thresholds:
             continue
@@ -111,10 +115,18 @@ def _horizons(record: ReportRecord) -> list[Column]:
                 (word, "horizon"),
                 definition,
                 "steps",
-                lambda network, quantity=quantity: _horizon_cell(network.curve(quantity)),
+                lambda network, quantity=quantity: _horizon_cell(_reaching(network, quantity)),
             )
         )
     return found
+
+
+def _reaching(network: NetworkRecord, quantity: str) -> Curve | None:
+    """The curve of a quantity; of the ways to replace context the one that reaches further."""
+    curve, wider = network.curve(quantity), network.curve(f"{quantity}_from")
+    if curve is None or curve.horizon is None or wider is None or wider.horizon is None:
+        return curve
+    return wider if wider.horizon.last > curve.horizon.last else curve
 
 
 def _horizon_cell(curve: Curve | None) -> Cell:
@@ -217,12 +229,16 @@ def _rest(record: ReportRecord) -> list[Column]:
             ("time,", "seconds"),
             "Time that measuring and predicting took, compilation included.",
             "seconds",
-            lambda network: Cell(
-                f"{network.seconds:.0f}" if network.seconds >= 9.95 else f"{network.seconds:.1f}",
-                sort=network.seconds,
-            ),
+            _seconds,
         ),
     ]
+
+
+def _seconds(network: NetworkRecord) -> Cell:
+    if math.isnan(network.seconds):
+        return Cell(UNKNOWN)
+    digits = 0 if network.seconds >= 9.95 else 1
+    return Cell(f"{network.seconds:.{digits}f}", sort=network.seconds)
 
 
 def _exponent(network: NetworkRecord) -> Cell:

@@ -296,7 +296,7 @@ def _signal(signal: SignalRecord) -> list[tuple[str, str]]:
         ("Name", signal.name),
         ("Source", source_text(signal.source)),
         ("SHA-256", signal.sha256),
-        ("Length", f"{sequences}{signal.length} steps"),
+        ("Length", f"{sequences}{signal.length} steps" if signal.length else ""),
         ("Sampling", signal.sampling),
         ("Scaling", signal.scaling),
         ("Channels (mean ± spread)", ", ".join(channels)),
