@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except cyclopts.CycloptsError as error:
         return _refuse(errors, str(error))
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:
         if os.environ.get("ECHOIC_TRACEBACK"):
             raise
         return _refuse(errors, _sentence(error))

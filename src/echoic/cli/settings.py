@@ -76,9 +76,17 @@ def refuse_used_folder(folder: pathlib.Path) -> None:
 
 
 def write_settings(folder: pathlib.Path, settings: Mapping[str, Any]) -> None:
-    """Keep the settings in the folder of a run, for ``--config``."""
+    """Keep the settings in the folder of a run, for ``--config``, from whichever folder."""
+    settings = {**settings, "set": list(map(_in_full, settings.get("set") or [])) or None}
     lines = [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
     write_whole(folder / NAME, "\n".join(lines) + "\n")
+
+
+def _in_full(option: str) -> str:
+    """An option of a task that names a file here names it in full."""
+    name, sign, value = option.partition("=")
+    path = pathlib.Path(value)
+    return f"{name}{sign}{path.resolve()}" if path.suffix and path.is_file() else option
 
 
 def _toml(value: Any) -> str:

@@ -141,6 +141,8 @@ def command(
     folder = pathlib.Path("runs", task) if output is None else output
     if not resume:
         refuse_used_folder(folder)
+    if horizon is not None and horizon < 1:
+        raise ValueError(f"horizon must be at least 1, got {horizon}.")
     with Watch(folder, quiet=json) as watch:
         watch.says("preparing the task")
         import jax.random as jr
