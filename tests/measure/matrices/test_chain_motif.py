@@ -263,3 +263,14 @@ def test_training_brings_about_non_normality_and_a_chain():
     assert significant(forward)
     assert not significant(at_start)  # the order that peaks come in favours forward weights
     assert not significant(len(departures) - forward)  # W transposed
+
+
+def test_p_value_of_a_wave_that_runs_against_its_weight(x64):
+    """Two units, one weight: the true order has the least asymmetry that there is."""
+
+    def step(h, x):
+        return jnp.concatenate([jnp.atleast_1d(jnp.sum(x)), h[:1]])
+
+    found = motif(step, np.array([[0.0, 1.0], [0.0, 0.0]]))
+    assert float(found.details["asymmetry"]) == -1
+    assert float(found.details["p_value"]) == 1

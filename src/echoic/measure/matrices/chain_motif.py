@@ -179,7 +179,9 @@ def _motif(weights, response, largest, permutations, tie_key, order_key):
     low, high = nothing.copy(), nothing.copy()
     low[known], high[known] = np.quantile(others[:, known], (0.025, 0.975), axis=0)
     asymmetry = _asymmetry(value, largest)
-    as_large = np.sum(_asymmetry(others, largest) >= asymmetry * (1 - 1e-12))
+    # A share of the weights, not of the asymmetry, which would raise a negative threshold.
+    rounding = 1e-12 * np.abs(weights).max()
+    as_large = np.sum(_asymmetry(others, largest) >= asymmetry - rounding)
     details |= {
         "value": value,
         "error": error,
