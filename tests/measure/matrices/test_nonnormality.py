@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.linalg
 import scipy.optimize
 
 from echoic import init
@@ -147,6 +148,27 @@ def test_condition_of_eigenvalues(x64):
     got = henrici_departure(moved).details
     order = [int(np.argmin(abs(spectrum - value))) for value in np.asarray(got["eigenvalues"])]
     np.testing.assert_allclose(got["condition"], expected[order], rtol=1e-8)
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("coupling", [0.0, 0.5])
+def test_condition_where_moduli_tie(x64, turn, coupling):
+    """a in one group, -a in another: two solvers do not list them in the same order."""
+    right, shear = np.array([[1.0, 1.0], [1.0, -2.0]]), np.array([[1.0, 4.0], [0.0, 1.0]])
+    first = right @ np.diag([0.5, -0.3]) @ np.linalg.inv(right)
+    second = shear @ -first @ np.linalg.inv(shear)
+    matrix = np.block([[first, np.zeros((2, 2))], [np.zeros((2, 2)), second]])
+    matrix[0, 3] = coupling
+    spectrum, left, right = scipy.linalg.eig(matrix, left=True, right=True)
+    expected = 1 / np.abs(np.sum(left.conj() * right, axis=0))
+    if not coupling:  # by hand: of two vectors, 1 / sin of their angle
+        of_first = np.any(np.abs(spectrum[:, None] - np.array([0.5, -0.3])) < 1e-9, axis=1)
+        by_hand = np.where(of_first, 10**0.5 / 3, (26 * 53) ** 0.5 / 3)
+        np.testing.assert_allclose(expected, by_hand, rtol=1e-9)
+    shuffle = np.roll(np.arange(4), turn)
+    found = henrici_departure(matrix[np.ix_(shuffle, shuffle)]).details
+    order = [int(np.argmin(abs(spectrum - value))) for value in np.asarray(found["eigenvalues"])]
+    np.testing.assert_allclose(found["condition"], expected[order], rtol=1e-9)
 
 
 # Schur

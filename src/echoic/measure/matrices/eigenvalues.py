@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.optimize
 import scipy.sparse
 import scipy.sparse.csgraph
 from scipy.special import logsumexp
@@ -69,13 +70,12 @@ def eigenvalues(matrix: np.ndarray) -> Eigenvalues:
         feedforward += float(np.sum(part**2 - rescaled**2))
         scaled += float(np.sum(rescaled**2))
         departure += within
-    joined = np.concatenate(values)
+    joined, condition = np.concatenate(values), np.concatenate(conditions)
+    if not single:
+        condition = _joined_condition(matrix, groups, joined, condition)
     by_size = np.argsort(-np.abs(joined), kind="stable")
-    condition = (
-        np.concatenate(conditions)[by_size] if single else _condition(matrix, joined[by_size])
-    )
     error = np.concatenate(errors)[by_size]
-    return Eigenvalues(joined[by_size], condition, error, feedforward, departure, scaled)
+    return Eigenvalues(joined[by_size], condition[by_size], error, feedforward, departure, scaled)
 
 
 def _of_group(part: np.ndarray):
@@ -149,11 +149,37 @@ def _symmetrising(part: np.ndarray) -> np.ndarray | None:
     return np.concatenate([[0.0], solved])
 
 
+def _joined_condition(
+    matrix: np.ndarray, groups: list[np.ndarray], values: np.ndarray, within: np.ndarray
+) -> np.ndarray:
+    """Condition numbers where some groups drive others; ``within`` where a group is alone."""
+    order = np.concatenate(groups)
+    count, label = scipy.sparse.csgraph.connected_components(
+        scipy.sparse.csr_array(matrix != 0), connection="weak"
+    )
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    condition = within.copy()
+    for part in range(count):
+        rows = np.flatnonzero(label[order] == part)
+        if owner[rows[0]] != owner[rows[-1]]:
+            condition[rows] = _condition(matrix[np.ix_(order[rows], order[rows])], values[rows])
+    return condition
+
+
 def _condition(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Condition numbers of a matrix of several groups, matched to ``values`` by order of size."""
+    """Condition numbers of a matrix of several groups, in the order of ``values``."""
     found, left, right = _eig(matrix, left=True, right=True)
     overlap = np.abs(np.sum(left.conj() * right, axis=0))
     with np.errstate(divide="ignore"):
         condition = np.where(overlap > len(matrix) * ROUNDOFF, 1 / overlap, np.inf)
-    rows = np.argsort(-np.abs(found), kind="stable")
-    return condition[rows] if len(rows) == len(values) else np.full(len(values), np.nan)
+    return condition[matching(found, values)]
+
+
+def matching(found: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Indices into ``found``, one solver's eigenvalues, that bring it to ``values``, another's.
+
+    By value: moduli tie, as those of a and -a do. The root of the distance, for a sum of
+    distances is no larger where an eigenvalue that both found alike is taken from its twin.
+    """
+    distance = np.abs(values[:, None] - found[None, :])
+    return scipy.optimize.linear_sum_assignment(np.sqrt(distance))[1]
