@@ -60,6 +60,23 @@ def test_a_rotation_has_a_period_and_a_time_constant():
     assert found.details["unit_share"] == pytest.approx(np.full((2, 2), 0.5))
 
 
+def test_modes_whose_moduli_tie_keep_their_units():
+    """a in one pair of units, -a in another: two solvers do not list them in the same order."""
+    right, shear = np.array([[1.0, 1.0], [1.0, -2.0]]), np.array([[1.0, 4.0], [0.0, 1.0]])
+    first = right @ np.diag([0.5, -0.3]) @ np.linalg.inv(right)
+    second = shear @ -first @ np.linalg.inv(shear)
+    nothing = np.zeros((2, 2))
+    shares = {0.5: [1 / 2, 1 / 2, 0, 0], -0.3: [1 / 5, 4 / 5, 0, 0]}
+    shares |= {-0.5: [0, 0, 25 / 26, 1 / 26], 0.3: [0, 0, 49 / 53, 4 / 53]}
+    matrix = np.block([[first, nothing], [nothing, second]])
+    for turn in range(4):
+        shuffle = np.roll(np.arange(4), turn)
+        shuffled = jnp.asarray(matrix[np.ix_(shuffle, shuffle)])
+        found = echoic.mode_time_constants(lambda h, _, w=shuffled: w @ h, point=jnp.zeros(4))
+        expected = [shares[round(float(mu.real), 1)] for mu in found.details["eigenvalues"]]
+        assert found.details["unit_share"] == pytest.approx(np.array(expected).T[shuffle])
+
+
 KEEP = 1 / (1 + np.exp(-2.0))  # a gate whose bias is 2
 DEAF = {"recurrent": init.zeros(), "input": init.zeros()}
 HELD = {

@@ -12,7 +12,7 @@ from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.tangent import jacobian
 from echoic.measure.attractors.starts import constant_input
-from echoic.measure.matrices.eigenvalues import eigenvalues
+from echoic.measure.matrices.eigenvalues import eigenvalues, matching
 
 _SAME = 1e-8  # of the norm of a matrix: eigenvalues that two algorithms agree on
 _AT_REST = 1e-6  # of its own size and 1 a point may move in a step and still be called at rest
@@ -86,7 +86,8 @@ def mode_time_constants(
     if not float(moved) <= _AT_REST * (1 + float(jnp.max(jnp.abs(found)))):
         flags |= Status.NOT_CONVERGED
     if np.all(np.isfinite(matrix)):
-        values, share = eigenvalues(matrix).values, _unit_share(matrix)
+        values = eigenvalues(matrix).values
+        share = _unit_share(matrix, values)
     else:
         flags |= Status.NOT_FINITE
         values, share = np.full(len(matrix), np.nan + 0j), np.full(matrix.shape, np.nan)
@@ -107,15 +108,14 @@ def mode_time_constants(
     return estimate.throw(Status.NOT_CONVERGED, Status.NOT_FINITE) if throw else estimate
 
 
-def _unit_share(matrix: np.ndarray) -> np.ndarray:
-    """Squares of the right eigenvectors, by the modulus of their eigenvalues.
+def _unit_share(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Squares of the right eigenvectors, one column for each of the eigenvalues ``values``.
 
     NaN where rounding has moved these: the vectors of a long line are those of another matrix.
     """
-    values, vectors = np.linalg.eig(matrix)
-    order = np.argsort(-np.abs(values), kind="stable")
-    moved = np.abs(np.abs(values[order]) - np.abs(eigenvalues(matrix).values))
-    sure = moved <= _SAME * np.linalg.norm(matrix)
+    found, vectors = np.linalg.eig(matrix)
+    order = matching(found, values)
+    sure = np.abs(found[order] - values) <= _SAME * np.linalg.norm(matrix)
     return np.where(sure[None], np.abs(vectors[:, order]) ** 2, np.nan)
 
 
