@@ -77,6 +77,19 @@ def test_modes_whose_moduli_tie_keep_their_units():
         assert found.details["unit_share"] == pytest.approx(np.array(expected).T[shuffle])
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1e-140, 1e140, 1e200])
+def test_modes_in_any_unit(unit):
+    """Eigenvectors (1, 1) and (1, -2), beside a unit of its own."""
+    right = np.array([[1.0, 1.0], [1.0, -2.0]])
+    pair = right @ np.diag([0.5, -0.3]) @ np.linalg.inv(right)
+    matrix = unit * np.block([[pair, np.zeros((2, 1))], [np.zeros((1, 2)), 0.1 * np.ones((1, 1))]])
+    found = echoic.mode_time_constants(lambda h, _: jnp.asarray(matrix) @ h, point=jnp.zeros(3))
+    expected = np.array([0.5, -0.3, 0.1])
+    assert np.asarray(found.details["eigenvalues"]) / unit == pytest.approx(expected, rel=1e-12)
+    shares = np.array([[1 / 2, 1 / 5, 0], [1 / 2, 4 / 5, 0], [0, 0, 1]])
+    assert found.details["unit_share"] == pytest.approx(shares)
+
+
 KEEP = 1 / (1 + np.exp(-2.0))  # a gate whose bias is 2
 DEAF = {"recurrent": init.zeros(), "input": init.zeros()}
 HELD = {
@@ -270,3 +283,17 @@ def test_channels_that_compete_for_a_line():
         for v, e in zip(recall.value, recall.standard_error, strict=True)
     ]
     assert ends == [3, 1]
+
+
+@pytest.mark.slow
+def test_gains_of_the_slow_subspace_down_to_the_rounding_of_the_largest(x64):
+    frame = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
+    rates = np.array([0.9, 0.7, 0.5, 0.3])
+    matrix = jnp.asarray(frame @ np.diag(rates) @ frame.T)
+    options = {"state": jnp.ones(4), "steps": 600, "key": jr.key(0)}
+    found = echoic.measure.slow_subspace(lambda h, _: matrix @ h, lag=20, **options)
+    np.testing.assert_allclose(found.value, rates**20, rtol=1e-4)
+    # What is less than that is not known, and the error says so.
+    lost = echoic.measure.slow_subspace(lambda h, _: matrix @ h, lag=60, **options)
+    wrong = np.abs(np.asarray(lost.value) - rates**60)
+    assert np.all(wrong <= 1e-4 * rates**60 + 2 * np.asarray(lost.standard_error))

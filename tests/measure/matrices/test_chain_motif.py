@@ -265,6 +265,17 @@ def test_training_brings_about_non_normality_and_a_chain():
     assert not significant(len(departures) - forward)  # W transposed
 
 
+@pytest.mark.parametrize("unit", [1e-170, 1e170])
+def test_errors_of_weights_in_any_unit(x64, unit):
+    step, w = line()
+    w = w + 0.01 * np.random.default_rng(0).normal(size=w.shape)
+    found, same = motif(step, unit * w), motif(step, w)
+    for name in ("band_low", "band_high", "asymmetry"):
+        np.testing.assert_allclose(found.details[name] / unit, same.details[name], rtol=1e-12)
+    np.testing.assert_allclose(found.standard_error / unit, same.standard_error, rtol=1e-12)
+    assert float(found.details["p_value"]) == float(same.details["p_value"])
+
+
 def test_p_value_of_a_wave_that_runs_against_its_weight(x64):
     """Two units, one weight: the true order has the least asymmetry that there is."""
 

@@ -394,6 +394,76 @@ def test_effective_spectral_radius(x64):
         effective_spectral_radius(leaky, xs, state=jnp.zeros(6), burn_in=40)
 
 
+# Matrices in any unit
+
+UNITS = (1e-170, 1e-140, 1e-85, 1e80, 1e140, 1e200)
+MIXED = np.array([[1.0, 2.0, 0.0], [3.0, -1.0, 1.0], [0.5, 0.0, 2.0]])
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_what_has_the_unit_of_the_matrix(x64, unit):
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    assert float(henrici_departure(unit * turn).value) == 0
+    assert float(henrici_departure(unit * turn).details["relative"]) == 0
+    # A matrix of two groups, by itself and beside one of a unit far from its own.
+    two = np.block([[MIXED, np.ones((3, 1))], [np.zeros((1, 3)), 0.5 * np.ones((1, 1))]])
+    alone, found = henrici_departure(two), henrici_departure(unit * two)
+    assert float(found.value) / unit == pytest.approx(float(alone.value), rel=1e-12)
+    for name in ("lower", "upper", "spectral_radius", "eigenvalues", "eigenvalue_error"):
+        np.testing.assert_allclose(
+            np.asarray(found.details[name]) / unit, alone.details[name], rtol=1e-6, atol=1e-12
+        )
+    np.testing.assert_allclose(found.details["condition"], alone.details["condition"], rtol=1e-9)
+    assert found.statuses == Status.OK
+    beside = np.block([[unit * MIXED, np.zeros((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]])
+    spectrum = np.asarray(henrici_departure(beside).details["eigenvalues"])
+    expected = np.append(unit * np.linalg.eigvals(MIXED), 1)
+    expected = expected[np.argsort(-np.abs(expected))]
+    np.testing.assert_allclose(spectrum / np.abs(expected), np.sign(expected), rtol=1e-12)
+    assert float(numerical_radius(unit * MIXED).value) / unit == pytest.approx(
+        float(numerical_radius(MIXED).value), rel=1e-12
+    )
+    assert float(nonnormality(unit * MIXED).details["commutator"]) == pytest.approx(
+        float(nonnormality(MIXED).details["commutator"]), rel=1e-12
+    )
+    lines = schur_profile(unit * MIXED)
+    assert float(lines.details["feedforward_share"]) == pytest.approx(2.25 / 20.25, rel=1e-12)
+    trusted = 1e-150 < unit < 1e150  # squares that are no doubles do not pass for energies
+    assert lines.statuses.trusted == trusted
+    if trusted:
+        assert float(lines.value.sum()) / unit / unit == pytest.approx(20.25, rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_radius_that_acts_in_any_unit(x64, unit):
+    found = effective_spectral_radius(
+        lambda h, _: jnp.asarray(unit * MIXED) @ h, state=jnp.zeros(3)
+    )
+    assert float(found.value) / unit == pytest.approx(2.857623607030489, rel=1e-12)
+    pair = unit * np.array([[0.0, -1.0], [4.0, 0.0]])
+    found = effective_spectral_radius(lambda h, _: jnp.asarray(pair) @ h, state=jnp.zeros(2))
+    assert float(found.value) / unit == pytest.approx(2, rel=1e-12)
+    assert found.statuses == Status.OK
+
+
+def test_growth_of_what_grows_out_of_the_range_of_doubles(x64):
+    for matrix, vector in (
+        (chain(4, 1e160), None),
+        (chain(4, 1e160), np.eye(4)[0]),
+        (1e200 * np.eye(4), None),
+    ):
+        found = transient_growth(matrix, vector=vector)
+        assert float(found.value) == pytest.approx(matrix.max(), rel=1e-12)
+        assert found.statuses == Status.NOT_CONVERGED | Status.UNSTABLE  # a lower bound
+    whole = transient_growth(chain(4, 1e100))
+    assert float(whole.value) == pytest.approx(1e300, rel=1e-12)
+    assert whole.statuses == Status.OK
+    faint = transient_growth(chain(4, 2.0), vector=1e-200 * np.eye(4)[0])
+    assert float(faint.value) == pytest.approx(8e-200, rel=1e-12)
+    assert not transient_growth(1.7e308 * np.ones((4, 4))).statuses.trusted
+
+
 # All together, and what all of them promise
 
 

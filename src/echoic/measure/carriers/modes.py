@@ -13,6 +13,7 @@ from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.tangent import jacobian
 from echoic.measure.attractors.starts import constant_input
 from echoic.measure.matrices.eigenvalues import eigenvalues, matching
+from echoic.measure.matrices.square_matrix import power_of_two
 
 _SAME = 1e-8  # of the norm of a matrix: eigenvalues that two algorithms agree on
 _AT_REST = 1e-6  # of its own size and 1 a point may move in a step and still be called at rest
@@ -113,9 +114,11 @@ def _unit_share(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     NaN where rounding has moved these: the vectors of a long line are those of another matrix.
     """
-    found, vectors = np.linalg.eig(matrix)
+    scale = power_of_two(matrix)
+    unit, values = matrix / scale, values / scale
+    found, vectors = np.linalg.eig(unit)
     order = matching(found, values)
-    sure = np.abs(found[order] - values) <= _SAME * np.linalg.norm(matrix)
+    sure = np.abs(found[order] - values) <= _SAME * np.linalg.norm(unit)
     return np.where(sure[None], np.abs(vectors[:, order]) ** 2, np.nan)
 
 

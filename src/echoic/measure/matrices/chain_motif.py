@@ -12,7 +12,7 @@ from echoic.core.cell import AbstractCell, State, Step, as_cell, without_law
 from echoic.core.checks import at_least, is_traced, one_of, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.rollout import rollout
-from echoic.measure.matrices.square_matrix import recurrent_matrix
+from echoic.measure.matrices.square_matrix import power_of_two, recurrent_matrix
 
 _NEAR = 5  # order differences that count as a link of the chain
 _SILENT = 1e-12  # peaks below this share of the largest are no response
@@ -168,6 +168,8 @@ def _motif(weights, response, largest, permutations, tie_key, order_key):
         return details, Status.NOT_FINITE
     if len(order) < 2:
         return details, Status.BELOW_NOISE
+    scale = power_of_two(weights)
+    weights = weights / scale
     value, error = profile(weights, order, largest)
     # Random orders of the same units; a generator of the host, seeded by the key.
     seed = np.asarray(jr.bits(order_key, (4,), jnp.uint32))
@@ -183,11 +185,11 @@ def _motif(weights, response, largest, permutations, tie_key, order_key):
     rounding = 1e-12 * np.abs(weights).max()
     as_large = np.sum(_asymmetry(others, largest) >= asymmetry - rounding)
     details |= {
-        "value": value,
-        "error": error,
-        "band_low": low,
-        "band_high": high,
-        "asymmetry": asymmetry,
+        "value": scale * value,
+        "error": scale * error,
+        "band_low": scale * low,
+        "band_high": scale * high,
+        "asymmetry": scale * asymmetry,
         "p_value": (1 + as_large) / (1 + permutations),
     }
     return details, Status.OK

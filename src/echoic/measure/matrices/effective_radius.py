@@ -13,7 +13,7 @@ from echoic.core.checks import at_least, is_traced, refuse_if_larger
 from echoic.core.estimate import Estimate, Status
 from echoic.core.tangent import all_finite, jacobian
 from echoic.measure.matrices.eigenvalues import eigenvalues
-from echoic.measure.matrices.square_matrix import exact, for_each_matrix
+from echoic.measure.matrices.square_matrix import exact, for_each_matrix, power_of_two
 from echoic.measure.windows import Driven, prepare
 
 
@@ -71,7 +71,8 @@ def effective_spectral_radius(
 
     def measure(array: np.ndarray) -> Estimate:
         found = eigenvalues(array)
-        size = np.linalg.norm(array)
+        scale = power_of_two(array)
+        size = scale * np.linalg.norm(array / scale)
         doubtful = np.any(
             (np.abs(found.values) + found.error) > np.abs(found.values[0]) + 1e-6 * size
         )

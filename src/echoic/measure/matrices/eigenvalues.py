@@ -17,7 +17,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from scipy.special import logsumexp
 
-from echoic.measure.matrices.square_matrix import ROUNDOFF
+from echoic.measure.matrices.square_matrix import ROUNDOFF, power_of_two
 
 # Their stubs state unions of all the shapes that options may give.
 _eig: Any = scipy.linalg.eig
@@ -30,10 +30,10 @@ class Eigenvalues(NamedTuple):
 
     ``condition`` is ``|x| |y| / |y'x|`` of right and left eigenvectors in the original
     coordinates: how far a change of W by a small e moves the eigenvalue, per e; inf for a defective
-    one. ``error`` is the rounding error of each, to first order; ``feedforward`` the energy of W
-    that the scalings showed to be no part of any eigenvalue, ``departure`` the rest of
-    ``|W|^2 - sum |lambda|^2``, and ``scaled`` the squared norm of the scaled groups, which
-    ``sum |lambda|^2`` cannot exceed.
+    one. ``error`` is the rounding error of each, to first order. Shares of ``|W|^2``, which itself
+    may leave the range of doubles: ``feedforward``, the energy of W that the scalings showed to be
+    no part of any eigenvalue, ``departure``, the rest of ``|W|^2 - sum |lambda|^2``, and
+    ``scaled``, the squared norm of the scaled groups, which ``sum |lambda|^2`` cannot exceed.
     """
 
     values: np.ndarray
@@ -53,29 +53,36 @@ def eigenvalues(matrix: np.ndarray) -> Eigenvalues:
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
     single = len(groups) == 1
     values, conditions, errors = [], [], []
-    feedforward = float(np.sum(matrix[labels[:, None] != labels[None, :]] ** 2))
+    scale = power_of_two(matrix)
+    unit = matrix / scale
+    total = float(np.sum(unit**2)) or 1.0
+    feedforward = float(np.sum(unit[labels[:, None] != labels[None, :]] ** 2))
     departure = scaled = 0.0
     for group in groups:
         if len(group) == 1:
             values.append(matrix[group, group].astype(complex))
             conditions.append(np.ones(1))
             errors.append(np.zeros(1))
-            scaled += float(values[-1][0].real ** 2)
+            scaled += float(unit[group[0], group[0]] ** 2)
             continue
         part = matrix[np.ix_(group, group)]
+        own = power_of_two(part)  # a solver without it errs at 1e140, and at 1e-140
+        part = part / own
         found, condition, error, within, rescaled = _of_group(part)
-        values.append(found)
+        values.append(own * found)
         conditions.append(condition)
-        errors.append(error)
-        feedforward += float(np.sum(part**2 - rescaled**2))
-        scaled += float(np.sum(rescaled**2))
-        departure += within
+        errors.append(own * error)
+        weight = (own / scale) ** 2
+        feedforward += weight * float(np.sum(part**2 - rescaled**2))
+        scaled += weight * float(np.sum(rescaled**2))
+        departure += weight * within
     joined, condition = np.concatenate(values), np.concatenate(conditions)
     if not single:
         condition = _joined_condition(matrix, groups, joined, condition)
     by_size = np.argsort(-np.abs(joined), kind="stable")
     error = np.concatenate(errors)[by_size]
-    return Eigenvalues(joined[by_size], condition[by_size], error, feedforward, departure, scaled)
+    energies = feedforward / total, departure / total, scaled / total
+    return Eigenvalues(joined[by_size], condition[by_size], error, *energies)
 
 
 def _of_group(part: np.ndarray):
@@ -168,11 +175,12 @@ def _joined_condition(
 
 def _condition(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Condition numbers of a matrix of several groups, in the order of ``values``."""
-    found, left, right = _eig(matrix, left=True, right=True)
+    scale = power_of_two(matrix)
+    found, left, right = _eig(matrix / scale, left=True, right=True)
     overlap = np.abs(np.sum(left.conj() * right, axis=0))
     with np.errstate(divide="ignore"):
         condition = np.where(overlap > len(matrix) * ROUNDOFF, 1 / overlap, np.inf)
-    return condition[matching(found, values)]
+    return condition[matching(found, values / scale)]
 
 
 def matching(found: np.ndarray, values: np.ndarray) -> np.ndarray:

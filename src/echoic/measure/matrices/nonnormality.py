@@ -9,7 +9,7 @@ from echoic.measure.matrices.eigenvalues import Eigenvalues, eigenvalues
 from echoic.measure.matrices.numerical_range import radius_of
 from echoic.measure.matrices.pseudospectrum import kreiss_of
 from echoic.measure.matrices.schur import conditioning
-from echoic.measure.matrices.square_matrix import exact, for_each_matrix
+from echoic.measure.matrices.square_matrix import exact, for_each_matrix, power_of_two
 from echoic.measure.matrices.transient import spectral_norm, summary, worst_gains
 
 _RADIUS_TOLERANCE = 1e-3
@@ -109,8 +109,9 @@ def nonnormality(
         kreiss, _, about_kreiss = kreiss_of(array, found.values, found.error)
         most = max(1000, 2 * len(array)) if max_power is None else max_power
         growth, power, _, about_growth = summary(worst_gains(array, most))
-        total = np.sum(array**2)
-        gram = array.T @ array - array @ array.T
+        unit = array / power_of_two(array)
+        total = np.sum(unit**2)
+        gram = unit.T @ unit - unit @ unit.T
         details |= {
             "spectral_norm": spectral_norm(array),
             "numerical_radius": radius_of(array, _RADIUS_TOLERANCE)[0],
@@ -127,25 +128,27 @@ def nonnormality(
 
 def _departure(matrix: np.ndarray, found: Eigenvalues) -> tuple[float, dict[str, Any], Status]:
     """Henrici's departure, with everything that was needed for it."""
-    total = float(np.sum(matrix**2))
-    commutator = matrix.T @ matrix - matrix @ matrix.T
+    scale = power_of_two(matrix)
+    unit = matrix / scale
+    total = float(np.sum(unit**2))
+    commutator = unit.T @ unit - unit @ unit.T
     # Eigenvalues carry at most this much of the energy, whichever bound is the lower.
-    most = min(found.scaled, np.sqrt(max(total**2 - 0.5 * np.sum(commutator**2), 0.0)))
-    lower = max(total - most, 0.0)
-    upper = total - abs(float(np.sum(matrix * matrix.T)))
-    square = np.clip(found.feedforward + found.departure, lower, max(upper, lower))
-    status = conditioning(found, total)
+    most = np.sqrt(max(total**2 - 0.5 * np.sum(commutator**2), 0.0))
+    lower = max(total - min(found.scaled * total, most), 0.0)
+    upper = total - abs(float(np.sum(unit * unit.T)))
+    square = np.clip((found.feedforward + found.departure) * total, lower, max(upper, lower))
+    status = conditioning(found, scale * np.sqrt(total))
     # Where the bounds meet, no eigenvalue is needed.
     if upper - lower <= 1e-9 * total:
         status = Status.OK
-    value = float(np.sqrt(square))
+    departure = float(np.sqrt(square))
     details = {
-        "relative": value / np.sqrt(total) if total > 0 else 0.0,
-        "lower": np.sqrt(lower),
-        "upper": np.sqrt(max(upper, lower)),
+        "relative": departure / np.sqrt(total) if total > 0 else 0.0,
+        "lower": scale * np.sqrt(lower),
+        "upper": scale * np.sqrt(max(upper, lower)),
         "spectral_radius": np.abs(found.values).max(),
         "eigenvalues": found.values,
         "condition": found.condition,
         "eigenvalue_error": found.error,
     }
-    return value, details, status
+    return scale * departure, details, status

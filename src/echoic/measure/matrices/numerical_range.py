@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from echoic.core.estimate import Estimate, Status
-from echoic.measure.matrices.square_matrix import exact, for_each_matrix
+from echoic.measure.matrices.square_matrix import exact, for_each_matrix, power_of_two
 
 _MOST_ANGLES = 400
 
@@ -63,10 +63,11 @@ def radius_of(matrix: np.ndarray, tolerance: float) -> tuple[float, float, float
     corner is halved until none is farther than the best line by more than the tolerance. The range
     of a real matrix is symmetric: angles from 0 to pi are all.
     """
-    symmetric, skew = 0.5 * (matrix + matrix.T), 0.5 * (matrix - matrix.T)
-    size = len(matrix)
     if not matrix.any():
         return 0.0, 0.0, 0.0
+    scale, size = power_of_two(matrix), len(matrix)
+    matrix = matrix / scale
+    symmetric, skew = 0.5 * (matrix + matrix.T), 0.5 * (matrix - matrix.T)
 
     def line(angle: float) -> float:
         hermitian = np.cos(angle) * symmetric - 1j * np.sin(angle) * skew
@@ -86,7 +87,7 @@ def radius_of(matrix: np.ndarray, tolerance: float) -> tuple[float, float, float
         for a, b in ((low, middle), (middle, high)):
             heapq.heappush(corners, (-_corner(a, known[a], b, known[b]), a, b))
     value, angle = _polished(line, known)
-    return value, angle, max(value, -corners[0][0])
+    return scale * value, angle, scale * max(value, -corners[0][0])
 
 
 def _corner(a: float, at_a: float, b: float, at_b: float) -> float:

@@ -7,7 +7,7 @@ import scipy.linalg
 
 from echoic.core.estimate import Estimate, Status
 from echoic.measure.matrices.eigenvalues import Eigenvalues, eigenvalues
-from echoic.measure.matrices.square_matrix import exact, for_each_matrix
+from echoic.measure.matrices.square_matrix import ROUNDOFF, exact, for_each_matrix, power_of_two
 
 _schur: Any = scipy.linalg.schur
 _swap: Any = scipy.linalg.get_lapack_funcs("trexc", dtype=np.complex128)
@@ -29,7 +29,8 @@ def schur_profile(matrix: Any, *, block: str | None = None) -> Estimate:
     the order of T, angles in (-pi, pi]; ``feedforward_share``, the part of the energy above the
     diagonal; ``triangle``, T.
     Status ILL_CONDITIONED where rounding moves eigenvalues so much that what is on the diagonal and
-    what is above cannot be told apart: [`nonnormality`][echoic.nonnormality] is safer there.
+    what is above cannot be told apart: [`nonnormality`][echoic.nonnormality] is safer there. Also
+    where squares of W underflow; the details hold.
 
     **Raises:** ValueError for what is no square matrix, and under tracing.
 
@@ -52,9 +53,11 @@ def schur_profile(matrix: Any, *, block: str | None = None) -> Estimate:
     """
 
     def measure(array: np.ndarray) -> Estimate:
-        triangle = ordered_triangle(array)
+        scale = power_of_two(array)
+        unit = ordered_triangle(array / scale)
         size = len(array)
-        energy = np.array([np.sum(np.abs(np.diagonal(triangle, d)) ** 2) for d in range(size)])
+        energy = np.array([np.sum(np.abs(np.diagonal(unit, d)) ** 2) for d in range(size)])
+        triangle = scale * unit
         diagonal = np.diagonal(triangle)
         total = energy.sum()
         details = {
@@ -64,10 +67,13 @@ def schur_profile(matrix: Any, *, block: str | None = None) -> Estimate:
             "triangle": triangle,
         }
         found = eigenvalues(array)
-        status = conditioning(found, total)
-        if abs(energy[1:].sum() - found.feedforward - found.departure) > 1e-6 * total:
+        status = conditioning(found, scale * np.sqrt(total))
+        if abs(energy[1:].sum() / total - found.feedforward - found.departure) > 1e-6:
             status = Status.ILL_CONDITIONED
-        return exact(energy, status, {"order": "descending modulus"}, details)
+        value = energy * scale * scale
+        if total > 0 and value.sum() < np.finfo(float).tiny / ROUNDOFF:  # squares that underflow
+            status |= Status.ILL_CONDITIONED
+        return exact(value, status, {"order": "descending modulus"}, details)
 
     return for_each_matrix("the Schur form", measure, matrix, block)
 
@@ -98,7 +104,8 @@ def _levels(moduli: np.ndarray, tie: float) -> np.ndarray:
     return levels
 
 
-def conditioning(found: Eigenvalues, total: float) -> Status:
+def conditioning(found: Eigenvalues, norm: float) -> Status:
     """ILL_CONDITIONED where rounding changes ``sum |lambda|^2`` by more than 1e-6 of ``|W|^2``."""
-    moved = np.sum(2 * np.abs(found.values) * found.error + found.error**2)
-    return Status.ILL_CONDITIONED if moved > 1e-6 * total else Status.OK
+    error = found.error / norm
+    moved = np.sum(2 * np.abs(found.values / norm) * error + error**2)
+    return Status.ILL_CONDITIONED if moved > 1e-6 else Status.OK

@@ -5,6 +5,7 @@ the matrix. They cannot be traced. In place of ``vmap`` they take a stack (b, n,
 matrices of many seeds, and answer each by itself.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +76,15 @@ def for_each_matrix(
         return found[0]
     shape = array.shape[:-2]
     return jtu.tree_map(lambda *leaves: jnp.stack(leaves).reshape(shape + leaves[0].shape), *found)
+
+
+def power_of_two(matrix: np.ndarray) -> float:
+    """The largest that does not exceed all entries of a finite matrix; 1 for zeros.
+
+    Divided by it, which is exact, a matrix can be squared whatever its unit.
+    """
+    largest = float(np.abs(matrix).max(initial=0.0))
+    return 2.0 ** (math.frexp(largest)[1] - 1) if largest > 0 else 1.0
 
 
 def _or_nan(measure: Callable, matrix: np.ndarray, size: int) -> Estimate:

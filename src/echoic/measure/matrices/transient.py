@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
 
@@ -12,6 +13,7 @@ from echoic.measure.matrices.square_matrix import exact, for_each_matrix
 
 _operator: Any = scipy.sparse.linalg.LinearOperator
 _largest: Any = scipy.sparse.linalg.eigsh
+_length: Any = scipy.linalg.get_blas_funcs("nrm2", dtype=np.float64)  # no square overflows
 _DENSE_SVD = 128  # up to this size all singular values are quicker than the largest alone
 _SPARSE = 0.05  # share of entries below which products skip the zeros
 
@@ -83,7 +85,7 @@ def summary(gain: np.ndarray, *, spent: bool = False) -> tuple[float, int, int, 
     power, last = int(np.nanargmax(gain)), int(known[-1])
     if gain[last] < (1e-3 * gain[0] if spent else 1.0) or gain[power] == 0:
         return float(gain[power]), power, last, Status.OK
-    if power == 0 and not spent:  # no power exceeds 1 by more than rounding: orthogonal
+    if power == 0 < last and not spent:  # no power exceeds 1 by more than rounding: orthogonal
         return float(gain[0]), 0, last, Status.OK
     status = Status.NOT_CONVERGED | (Status.UNSTABLE if power == last else Status.OK)
     return float(gain[power]), power, last, status
@@ -103,7 +105,7 @@ def worst_gains(matrix: np.ndarray, max_power: int) -> np.ndarray:
     for k in range(1, max_power + 1):
         power = step @ power
         size = spectral_norm(power)
-        if not np.isfinite(size) or size > 1e150:
+        if not np.isfinite(size):
             break
         gain[k] = size
         if size < 1:
@@ -115,8 +117,8 @@ def _gains_of(matrix: np.ndarray, vector: np.ndarray, max_power: int) -> np.ndar
     """``|W^k v|`` for k from 0 to the end."""
     gain = np.full(max_power + 1, np.nan)
     for k in range(max_power + 1):
-        size = np.linalg.norm(vector)
-        if not np.isfinite(size) or size > 1e150:
+        size = _length(vector)
+        if not np.isfinite(size):
             break
         gain[k] = size
         if size == 0:
