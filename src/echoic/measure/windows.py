@@ -48,8 +48,11 @@ def prepare(cell: AbstractCell | Step, inputs: Any, state: State, steps: int | N
 
 
 def spread(inputs: Float[Array, "b t m"]) -> Float[Array, "m"]:
-    """The standard deviation of each channel, over all sequences."""
-    return jnp.std(inputs, axis=(0, 1))
+    """The standard deviation of each channel, over all sequences: exactly 0 of a constant one."""
+    # Rounding of a mean would make a constant vary, and squares of small numbers vanish.
+    moved = inputs - inputs[:1, :1]
+    size = jnp.max(jnp.abs(moved), axis=(0, 1), keepdims=True)
+    return size[0, 0] * jnp.std(moved / jnp.where(size > 0, size, 1), axis=(0, 1))
 
 
 def burn_in_for(burn_in: int | None, max_lag: int, length: int) -> int:
