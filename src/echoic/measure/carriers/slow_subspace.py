@@ -1,5 +1,6 @@
 """The directions of state along which perturbations are still there after k steps."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -105,16 +106,15 @@ def _subspace(driven: Driven, windows: Windows, burn_in, lag: int, kept: int):
     shift = jnp.max(logs)
     # Rows of a frame are J e_i: the frame is the transposed Jacobian.
     frames = frames * jnp.exp(logs - shift)[:, None, None]
-    surviving = jnp.einsum("wip,wjp->ij", frames, frames) / windows.size
-    arriving = jnp.einsum("wpi,wpj->ij", frames, frames) / windows.size
-    powers, directions = _leading(surviving)
-    arrivals = _leading(arriving)[1]
+    gains, directions = _leading(jnp.swapaxes(frames, 1, 2).reshape(-1, size))
+    arrivals = _leading(frames.reshape(-1, size))[1]
+    powers = gains**2 / windows.size
     each = jnp.sum(jnp.einsum("wip,ij->wjp", frames, directions) ** 2, axis=2)
     groups = jnp.mean(each.reshape(windows.groups, -1, size), axis=1)
     error = jnp.full(size, jnp.nan, frames.dtype)
     if windows.groups > 1:
         error = jnp.std(groups, axis=0, ddof=1) / windows.groups**0.5
-    log_value = shift + jnp.log(powers) / 2
+    log_value = shift + jnp.log(gains) - math.log(windows.size) / 2
     value = jnp.exp(log_value)
     total = jnp.sum(powers)
     shares = jnp.cumsum(each, axis=1) / jnp.sum(each, axis=1, keepdims=True)
@@ -124,19 +124,24 @@ def _subspace(driven: Driven, windows: Windows, burn_in, lag: int, kept: int):
         "share": (jnp.cumsum(powers) / total)[:kept],
         "typical_share": jnp.mean(shares, axis=0)[:kept],
         "participation": total**2 / jnp.sum(powers**2),
-        "unit_share": jnp.diagonal(surviving) / total,
+        "unit_share": jnp.sum(frames**2, axis=(0, 2)) / windows.size / total,
         "log_value": log_value[:kept],
     }
-    lost = jnp.any(~jnp.isfinite(surviving)) | jnp.any(jnp.isposinf(log_value))
+    lost = jnp.any(~jnp.isfinite(frames)) | jnp.any(jnp.isposinf(log_value))
     flags = jnp.where(lost, int(Status.NOT_FINITE), 0).astype(jnp.int32)
     relative = jnp.where(powers > 0, error / jnp.where(powers > 0, powers, 1) / 2, 0)
-    return value[:kept], (value * relative)[:kept], flags, details
+    # Gains below the rounding of the largest are not known.
+    rounding = jnp.finfo(value.dtype).eps * size**0.5 * value[0]
+    rounding = jnp.where(value > size * rounding, 0 * rounding, rounding)
+    return value[:kept], (value * relative + rounding)[:kept], flags, details
 
 
-def _leading(power: Float[Array, "n n"]) -> tuple[Float[Array, "n"], Float[Array, "n n"]]:
-    """Eigenvalues, largest first and not negative, and their vectors with a positive main entry."""
-    values, vectors = jnp.linalg.eigh(power)
-    values, vectors = values[::-1], vectors[:, ::-1]
+def _leading(rows: Float[Array, "r n"]) -> tuple[Float[Array, "n"], Float[Array, "n n"]]:
+    """Singular values, largest first, and right vectors in columns, their main entry positive.
+
+    Not by the product of the rows with themselves, in which half the digits are lost.
+    """
+    _, values, vectors = jnp.linalg.svd(jnp.linalg.qr(rows, mode="r"))
+    vectors = vectors.T
     main = jnp.take_along_axis(vectors, jnp.argmax(jnp.abs(vectors), axis=0)[None], axis=0)
-    vectors = vectors * jnp.where(main < 0, -1, 1).astype(power.dtype)
-    return jnp.maximum(values, 0 * values), vectors
+    return values, vectors * jnp.where(main < 0, -1, 1).astype(rows.dtype)
