@@ -124,3 +124,22 @@ def test_every_cell_against_its_dense_hessian(build_cell, x64):
     for moment, right in (("trace", values.sum()), ("squares", values @ values)):
         error = 5 * float(density[f"{moment}_error"]) + 1e-9 * scale
         assert float(density[moment]) == pytest.approx(right, abs=error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("curvature", [1.1, -3.0, 0.0])
+def test_the_density_of_one_curvature_in_all_directions(x64, curvature):
+    found = echoic.hessian_density(
+        jnp.ones(5), lambda p: curvature * jnp.sum(p**2) / 2, key=jr.key(0), points=2001
+    )
+    axis = np.asarray(found.details["eigenvalue"])
+    assert np.trapezoid(found.value, axis) == pytest.approx(1, abs=1e-3)
+    assert axis[np.argmax(found.value)] == pytest.approx(curvature, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_curvature_of_one_parameter(x64):
+    found = echoic.hessian_eigenvalues(jnp.ones(1), lambda p: -3 * p[0] ** 2, key=jr.key(0))
+    assert float(found.value[0]) == pytest.approx(-6)
+    assert float(found.details["smallest"][0]) == pytest.approx(-6)
+    assert found.statuses.trusted

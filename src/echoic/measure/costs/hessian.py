@@ -123,7 +123,8 @@ def hessian_density(
     """The spectral density of the Hessian of a cost.
 
     **Definition.** ``rho(x) = (1/n) sum_i g(x - lambda_i)`` over the n eigenvalues, g a normal
-    density of standard deviation ``width`` times their range, by stochastic Lanczos quadrature:
+    density of standard deviation ``width`` times their range (times their modulus where all are
+    equal), by stochastic Lanczos quadrature:
     the mean over random probes of the Gauss rule of ``products`` nodes. Moments of the rule are
     unbiased up to degree ``2 products - 1``.
 
@@ -179,7 +180,10 @@ def _density(cell, cost, key, products, probes, points, width):
     """The density, its standard error, and the details."""
     nodes, weights = _quadrature(cell, cost, key, products, probes)
     low, high = jnp.min(nodes), jnp.max(nodes)
-    spread = width * jnp.where(high > low, high - low, jnp.ones_like(low))
+    largest = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    apart = high - low > 1e3 * jnp.finfo(low.dtype).eps * largest
+    alike = jnp.where(largest > 0, largest, jnp.ones_like(largest))
+    spread = width * jnp.where(apart, high - low, alike)
     axis = jnp.linspace(low - 4 * spread, high + 4 * spread, points)
     details = {"eigenvalue": axis, "nodes": nodes, "weights": weights}
     size = _size(cell)[0]

@@ -153,6 +153,8 @@ def extremes(
 
 def _gaps(values: Float[Array, "most"], places: Int[Array, "both"], k: Int[Array, ""]) -> Array:
     """How far the Ritz values at ``places`` are from their neighbours; 0 for a single one."""
+    if values.size == 1:
+        return jnp.zeros_like(values[places])
     apart = jnp.diff(values)
     last = values.size - 1
     above = jnp.where(places < k - 1, apart[jnp.minimum(places, last - 1)], jnp.inf)
