@@ -11,7 +11,7 @@ import pytest
 
 from echoic import cells, init
 from echoic.core.cell import AbstractCell
-from echoic.core.estimate import Status
+from echoic.core.estimate import Estimate, Settings, Status
 from echoic.measure.propagation.signals import (
     jacobian_moments,
     signal_propagation,
@@ -438,3 +438,19 @@ def test_under_jit_and_vmap():
 
     found = jax.jit(jax.vmap(measure))(jnp.asarray(first), jnp.asarray(second))
     assert np.asarray(found[0]) == pytest.approx(np.asarray(alone), abs=1e-12)
+
+
+@pytest.mark.parametrize("noise", [0.003, 0.03])
+def test_the_timescale_is_as_right_as_its_error_says(noise):
+    """A fit of logarithms with the weights of what was measured lies 0.3 to 0.8 errors high."""
+    rng = np.random.default_rng(0)
+    decay = 0.5 + 0.3 * np.exp(-np.arange(60) / 7)
+    misses = []
+    for _ in range(100):
+        runs = decay + noise * rng.normal(size=(16, 60))
+        error = runs.std(0, ddof=1) / 4
+        trajectory = Estimate(runs.mean(0), error, Status.OK, Settings(), {"runs": runs})
+        found = fit_timescale(trajectory, 0.5)
+        misses.append(float(found.value - 7) / float(found.standard_error))
+    assert abs(np.mean(misses)) < 0.3
+    assert np.mean(np.abs(misses) < 2) > 0.84

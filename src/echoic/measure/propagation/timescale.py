@@ -1,9 +1,10 @@
 """From a cosine that settles to the number of steps in which it does."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.optimize
 
 from echoic.core.checks import at_least, is_traced
 from echoic.core.estimate import Estimate, Settings, Status
@@ -17,10 +18,9 @@ def fit_timescale(
 ) -> Estimate:
     """The timescale on which a trajectory approaches its limit.
 
-    **Definition.** ``xi`` of ``|C_t - limit| ~ exp(-t / xi)``: minus the inverse slope of the
-    logarithm, by least squares, weighted by
-    the errors, over the steps start..stop-1, up to the first whose distance does
-    not exceed three standard errors.
+    **Definition.** ``xi`` of ``C_t - limit ~ exp(-t / xi)``, by least squares, each step weighted
+    by its error, over the steps start..stop-1, up to the first at which the fit does not exceed
+    three standard errors. Without errors least squares of the logarithm of the distance.
 
     **Arguments:** ``trajectory``: an `Estimate` of `signal_propagation`, or shape (t,), then
     taken as exact; ``limit``: the fixed point C*.
@@ -58,20 +58,24 @@ def fit_timescale(
     if not np.isfinite(values[start:stop]).all():
         return Estimate(math.nan, math.nan, Status.NOT_FINITE, settings)
     distance = np.abs(values - limit)[start:stop]
-    clear = distance > _CLEAR * np.nan_to_num(errors[start:stop])
-    points = len(clear) if clear.all() else int(np.argmin(clear))
+    noise = np.nan_to_num(errors[start:stop])
+    points = _clear(distance, noise)
+    if points >= _LEAST_POINTS:
+        # Where the data sink into the noise is chance; where their fit does is less so.
+        first = _fit(distance[:points], noise[:points])
+        points = _clear(first.at(len(distance)), noise) if first.rate > 0 else points
     details = {"points": np.asarray(points)}
     if points < _LEAST_POINTS:
         return Estimate(math.nan, math.nan, Status.BELOW_NOISE, settings, details)
-    noise = np.nan_to_num(errors[start : start + points])
-    rate, error = _rate(distance[:points], noise)
+    distance, noise = distance[:points], noise[:points]
+    rate, error = _fit(distance, noise)[1:]
     if not rate > 0:
         return Estimate(math.inf, math.nan, Status.GROWING, settings, details)
     if len(runs) > 1:
         error = _jackknife(runs[:, start : start + points], noise, limit)
     half = points // 2
     early, late = (
-        _rate(distance[part], noise[part])[0] for part in (slice(half), slice(half, points))
+        _fit(distance[part], noise[part]).rate for part in (slice(half), slice(half, points))
     )
     bent = points >= 2 * _LEAST_POINTS and abs(early - late) > 0.5 * rate
     status = Status.NOT_CONVERGED if bent else Status.OK
@@ -80,25 +84,53 @@ def fit_timescale(
     return Estimate(1 / rate, error / rate**2, status, settings, details)
 
 
-def _rate(distance: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
-    """Minus the slope of the logarithm, and its standard error from the residuals.
+class _Fit(NamedTuple):
+    """``exp(height - rate t)``, and the standard error of the rate from the residuals."""
 
-    Each point counts with the inverse square of its logarithm's error; all alike without noise.
+    height: float
+    rate: float
+    error: float
+
+    def at(self, length: int) -> np.ndarray:
+        """The distances of so many steps."""
+        return np.exp(self.height - self.rate * np.arange(length))
+
+
+def _clear(distance: np.ndarray, noise: np.ndarray) -> int:
+    """How many steps stand above the noise."""
+    clear = distance > _CLEAR * noise
+    return len(clear) if clear.all() else int(np.argmin(clear))
+
+
+def _fit(distance: np.ndarray, noise: np.ndarray) -> _Fit:
+    """Of the distances where they have errors, else of their logarithms.
+
+    Logarithms weighted by what was measured would favour what fluctuated upwards.
     """
-    noisy = bool(np.all(noise > 0))
-    weight = (distance / noise) ** 2 if noisy else np.ones(len(distance))
-    weight = weight / np.mean(weight)
-    logs = np.log(distance)
-    steps = np.arange(len(distance)) - np.average(np.arange(len(distance)), weights=weight)
-    spread = np.sum(weight * steps**2)
-    slope = float(np.sum(weight * steps * logs) / spread)
-    residual = np.sqrt(weight) * (logs - np.average(logs, weights=weight) - slope * steps)
-    freedom = max(1, len(distance) - 2)
-    return -slope, math.sqrt(np.sum(residual**2) / freedom / spread)
+    steps = np.arange(len(distance))
+    design = np.stack([np.ones(len(steps)), -steps], axis=1)
+    logs = np.log(np.maximum(distance, np.finfo(float).tiny))
+    start = np.linalg.lstsq(design, logs, rcond=None)[0]
+    if not np.all(noise > 0):
+        residual, slopes, found = logs - design @ start, design, start
+    else:
+
+        def missed(place):
+            return (np.exp(design @ place) - distance) / noise
+
+        def slopes_at(place):
+            return (np.exp(design @ place) / noise)[:, None] * design
+
+        solver: Any = scipy.optimize.least_squares
+        found = solver(missed, start, slopes_at, method="lm").x
+        residual, slopes = missed(found), slopes_at(found)
+    scatter = residual @ residual / max(1, len(steps) - 2)
+    error = math.sqrt(scatter * np.linalg.pinv(slopes.T @ slopes)[1, 1])
+    return _Fit(float(found[0]), float(found[1]), error)
 
 
 def _jackknife(runs: np.ndarray, noise: np.ndarray, limit: float) -> float:
     count = len(runs)
     others = (np.sum(runs, axis=0) - runs) / (count - 1)
-    rates = np.array([_rate(np.abs(row - limit), noise)[0] for row in others])
+    rates = np.array([_fit(np.abs(row - limit), noise).rate for row in others])
     return math.sqrt((count - 1) / count * np.sum((rates - np.mean(rates)) ** 2))
