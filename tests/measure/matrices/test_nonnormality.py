@@ -241,6 +241,30 @@ def test_numerical_radius(x64):
     assert all(abs(value / brute - 1) > 1e-4 for name, value in wrong.items() if "part" not in name)
 
 
+def rotation(radius, angle):
+    return radius * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+@pytest.mark.parametrize(
+    ("count", "spread"), [(2, 1e-3), (2, 1e-6), (6, 1e-3), (6, 1e-6), (20, 1e-4)]
+)
+def test_numerical_radius_of_many_peaks_of_nearly_one_height(x64, count, spread):
+    """Normal: the largest modulus of an eigenvalue, wherever it stands."""
+    matrices, expected = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        radii = 1 + spread * rng.uniform(size=count)
+        angles = rng.uniform(0, (np.pi, 0.3)[seed % 2], size=count)
+        blocks = [rotation(*pair) for pair in zip(radii, angles, strict=True)]
+        matrices.append(scipy.linalg.block_diag(*blocks))
+        expected.append(radii.max())
+    matrices[0][:4, :4] = scipy.linalg.block_diag(rotation(1, 2.34), rotation(1.00067, 0.19))
+    expected[0] = np.abs(np.linalg.eigvals(matrices[0])).max()
+    found = numerical_radius(np.stack(matrices))
+    np.testing.assert_allclose(found.value, expected, rtol=2e-9)
+    np.testing.assert_allclose(found.details["upper"], expected, rtol=2e-9)
+
+
 # Pseudospectrum and Kreiss constant
 
 
