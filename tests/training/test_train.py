@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from echoic import init
-from echoic.cells import Bidirectional, Elman, Network, Readout, Residual
+from echoic.cells import Bidirectional, Elman, Embedding, Network, Readout, Residual
 from echoic.core.cell import cast, without_law
 from echoic.core.task import Batch
 from echoic.core.threads import num_workers
@@ -382,6 +382,22 @@ def test_model_and_task_must_have_the_same_sizes(mean, text):
 def test_wrong_arguments_are_refused(build, mean, options, message):
     with pytest.raises(ValueError, match=message):
         go(build, mean, **options)
+
+
+def test_an_embedding_reads_no_numbers(build, mean):
+    network = Network(
+        Elman(3, 4, key=KEY), Readout(4, 1, key=KEY), embedding=Embedding(1, 3, key=KEY)
+    )
+    with pytest.raises(ValueError, match="an embedding reads symbols"):
+        go(network, mean)
+
+
+@pytest.mark.slow
+def test_a_run_is_told_in_a_few_lines(build, mean):
+    run = go(build, mean, steps=2, every=1, seeds=2)
+    first, *members = repr(run).splitlines()
+    assert first == "TrainingRun of 2 network(s)"
+    assert [line.endswith("finished after 2 steps") for line in members] == [True, True]
 
 
 def test_wrong_models_are_refused(build, mean):

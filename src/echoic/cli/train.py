@@ -33,7 +33,7 @@ def command(
     seeds: Whole = 1,
     seed: Whole = 0,
     optimiser: str = "adam",
-    learning_rate: float = 1e-3,
+    learning_rate: Annotated[float, Parameter(alias="--lr")] = 1e-3,
     clip: float | None = 1.0,
     schedule: str = "constant",
     warmup: Whole = 0,

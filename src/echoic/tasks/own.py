@@ -137,7 +137,8 @@ def from_arrays(
     ((40, 20, 3), (5, 20, 3), (5, 20, 3))
     """
     if isinstance(inputs, Sequence):
-        inputs = _equally_long([np.asarray(sequence) for sequence in inputs], np.asarray(targets))
+        asked = _of_one_length(targets)
+        inputs = _equally_long([np.asarray(sequence) for sequence in inputs], asked)
     whole = checked(inputs, targets, weights, what="the set")
     total = whole.inputs.shape[0]
     held = [
@@ -204,6 +205,16 @@ def _size(parts: list[Array]) -> int:
     if np.issubdtype(parts[0].dtype, np.integer):
         return num_symbols(*parts)
     return parts[0].shape[-1]
+
+
+def _of_one_length(targets: Any) -> np.ndarray:
+    try:
+        return np.asarray(targets)
+    except ValueError as error:
+        raise ValueError(
+            "targets of unequal length: sequences of unequal length can only be asked at their last"
+            " step, targets (b, p) or (b,)."
+        ) from error
 
 
 def _equally_long(sequences: list[np.ndarray], targets: np.ndarray) -> np.ndarray:

@@ -68,8 +68,8 @@ def checked(inputs: Any, targets: Any, weights: Any = None, *, what: str = "the 
         weights = numeric(f"the weight of {what}", weights).astype(np.float32)
         if weights.shape != (batch, length) or last:
             raise ValueError(
-                f"weights of {what} go with targets at every step, and have shape"
-                f" {(batch, length)}; got {weights.shape} beside targets {targets.shape}."
+                f"weights of {what} have shape {(batch, length)} and go with targets at every step,"
+                f" not at the last alone; got weights {weights.shape}, targets {targets.shape}."
             )
         if weights.min() < 0 or weights.sum() == 0:
             raise ValueError(f"weights of {what} must be 0 or more, and not all 0.")

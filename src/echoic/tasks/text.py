@@ -167,7 +167,8 @@ class Text(AbstractStreamTask):
             total = len(self.streams[split])
             raise ValueError(
                 f"batch must lie in 1..{(total - 1) // self.segment_length} for segments of"
-                f" {self.segment_length} in the {split} part of {total} symbols, got {batch}."
+                f" {self.segment_length} in the {split} part of {total} symbols, got {batch}: take"
+                " a smaller batch, or a smaller segment_length."
             )
 
 

@@ -1,6 +1,7 @@
 """What training leaves."""
 
 import dataclasses
+import math
 import pathlib
 from typing import Any
 
@@ -12,7 +13,7 @@ from echoic.training.history import History
 from echoic.training.session import Outcome
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class TrainingRun:
     """What training leaves.
 
@@ -43,6 +44,16 @@ class TrainingRun:
     chance: float
     config: dict[str, Any]
     folder: pathlib.Path | None
+
+    def __repr__(self) -> str:
+        chance = "" if math.isnan(self.chance) else f" (chance {self.chance:.4g})"
+        members = zip(self.config["seeds"], self.test_loss, self.outcomes, strict=True)
+        lines = [
+            f"  seed {seed}: test loss {loss:.4g}{chance}; {outcome.sentence}"
+            for seed, loss, outcome in members
+        ]
+        where = "" if self.folder is None else f" in {str(self.folder)!r}"
+        return "\n".join([f"TrainingRun of {len(lines)} network(s){where}", *lines])
 
     @property
     def network(self) -> AbstractModel:

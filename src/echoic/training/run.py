@@ -33,6 +33,7 @@ from echoic.training.session import Rules, Session
 from echoic.training.stream import AbstractSource, source_of
 from echoic.training.validity import (
     refuse_bad_batch,
+    refuse_numbers_for_an_embedding,
     refuse_other_sizes,
     refuse_what_carries_no_state,
 )
@@ -137,6 +138,8 @@ def train(
     if folder is not None:
         place = RunFolder(pathlib.Path(folder), numbers, keep=at_least("keep", keep, 1))
 
+    if not hasattr(key, "dtype"):
+        raise ValueError(f"key must be a random key, such as jax.random.key(0), got {key!r}.")
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jr.wrap_key_data(key)
     keys = _keys(key, numbers)
@@ -225,6 +228,7 @@ def _refuse_what_does_not_fit(
     model: AbstractModel, task: Any, source: AbstractSource, parts: dict[str, Batch], loss: Any
 ) -> None:
     refuse_other_sizes(model, task)
+    refuse_numbers_for_an_embedding(model, parts["validation"])
     refuse_what_carries_no_state(model, source)
     if isinstance(task, AbstractStreamTask):
         parts = {"training": task.segment(0, source.size)} | parts

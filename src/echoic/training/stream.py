@@ -89,7 +89,10 @@ class Epochs(AbstractSource):
     def __check_init__(self):
         total = self.data.inputs.shape[0]
         if self.size > total:
-            raise ValueError(f"batch={self.size} is larger than the training set, {total}.")
+            raise ValueError(
+                f"batch={self.size} is larger than the training set, {total}: take a smaller batch,"
+                " or cut the data into more and shorter sequences."
+            )
 
     @property
     def reach(self) -> int:

@@ -26,6 +26,14 @@ def refuse_other_sizes(model: AbstractModel, task: Any) -> None:
         )
 
 
+def refuse_numbers_for_an_embedding(model: AbstractModel, batch: Batch) -> None:
+    """An embedding looks symbols up."""
+    if getattr(model, "embedding", None) is None:
+        return
+    if not jnp.issubdtype(batch.inputs.dtype, jnp.integer):
+        raise ValueError("an embedding reads symbols, but the inputs of this task are numbers.")
+
+
 def refuse_what_carries_no_state(model: AbstractModel, source: AbstractSource) -> None:
     """A stream wants a network that can go on where it stopped."""
     if source.carries and not hasattr(model, "initial_state"):
