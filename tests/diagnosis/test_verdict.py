@@ -7,7 +7,7 @@ import pytest
 
 from echoic.core.horizon import horizon_of
 from echoic.core.records import Curve, Horizon, NetworkRecord
-from echoic.diagnosis.verdict import network_verdict, overall_verdict, rank_key, share
+from echoic.diagnosis.verdict import network_verdict, overall_verdict, rank_key, share, share_of
 
 T = 50
 
@@ -164,3 +164,8 @@ def test_the_overall_verdict_says_borderline():
 )
 def test_shares_in_words(value, words):
     assert share(value) == words
+
+
+def test_what_has_grown_is_so_many_times_the_whole():
+    assert share_of(0.03, "the signal") == "3 % of the signal"
+    assert share_of(2.4, "the gradient") == "2.4 times the gradient"

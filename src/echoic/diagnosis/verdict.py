@@ -22,6 +22,12 @@ def share(value: float) -> str:
     return f"{value:.2g} times" if value < 1e4 else f"{value:.0e} times"
 
 
+def share_of(value: float, whole: str) -> str:
+    """'3 % of the signal', '2.4 times the gradient'."""
+    text = share(value)
+    return f"{text} {whole}" if text.endswith("times") else f"{text} of {whole}"
+
+
 def network_verdict(
     horizon: int,
     regime: Regime | None,
@@ -46,13 +52,12 @@ def network_verdict(
     carried = gain_horizon.last >= horizon
     if recall_horizon is None:
         how = "Carries the gradient" if carried else "Fades" if regime == "fading" else "Borderline"
-        share_left = f"after {horizon} steps {share(gain)} of the gradient is left"
+        share_left = f"after {horizon} steps {share_of(gain, 'the gradient')} is left"
         return f"{how}: {share_left}; what is left of the signal is not known."
     heard = recall_horizon.last >= horizon
-    left = (
-        f"after {horizon} steps {share(gain)} of the gradient and {share(recall)} of the signal"
-        f" {'are' if gain >= 0.005 or recall >= 0.005 else 'is'} left"
-    )
+    verb = "are" if gain >= 0.005 or recall >= 0.005 else "is"
+    parts = f"{share_of(gain, 'the gradient')} and {share_of(recall, 'the signal')}"
+    left = f"after {horizon} steps {parts} {verb} left"
     if carried and is_borderline(recall, recall_error, recall_horizon.threshold):
         asked, noise = share(recall_horizon.threshold), _noise(recall_error)
         return (
