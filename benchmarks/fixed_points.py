@@ -2,9 +2,10 @@
 
 The peer searches three times from the same starts, points of trajectories: with the cell's own step
 and Jacobian (compiled), with NumPy code written by hand for this one cell, and with that but
-without the Jacobian. Accuracy first: a root counts if ``|F(h) - h| < 1e-10``; printed are the share
-of starts that end in a root, how many roots differ, and the time for each start and each success.
-float64, the smallest of several times, the first call (with its compilation) apart.
+without the Jacobian. Ours shares the starts among all cores, the peer has one. Accuracy first: a
+root counts if ``|F(h) - h| < 1e-10``; printed are the share of starts that end in a root, how many
+roots differ, and the time for each start and each success. float64, the smallest of several times,
+the first call (with its compilation) apart.
 """
 
 import time
