@@ -281,7 +281,7 @@ def test_pseudospectrum_of_a_chain_in_closed_form(x64, n, alpha):
 
 @pytest.mark.slow
 def test_pseudospectrum_by_brute_force(x64):
-    for matrix in (gaussian(9), gaussian(70)):  # dense, and by triangular solves
+    for matrix in (gaussian(9), gaussian(140)):  # dense, and by triangular solves
         found = pseudospectrum(matrix, points=5)
         axis = np.asarray(found.details["real"])
         for row in range(5):
@@ -296,6 +296,42 @@ def test_pseudospectrum_by_brute_force(x64):
     np.testing.assert_allclose(
         found.value, np.minimum(np.abs(z - 0.5), np.abs(z + 0.5)), atol=1e-14
     )
+
+
+@pytest.mark.parametrize("n", [80, 200])
+@pytest.mark.parametrize("name", ["even", "random", "rotated", "almost normal", "twice"])
+def test_pseudospectrum_where_singular_values_lie_close(x64, n, name):
+    """Of a normal matrix, distances: few steps of Lanczos from one vector do not find them."""
+    even, turn = np.linspace(-1, 1, n), orthogonal(n)
+    matrix = {
+        "even": np.diag(even),
+        "random": np.diag(np.random.default_rng(0).uniform(-1, 1, n)),
+        "rotated": turn @ np.diag(even) @ turn.T,
+        "almost normal": np.diag(even) + 1e-9 * np.eye(n, k=1),
+        "twice": np.kron(np.eye(2), np.diag(even[::2]) + 0.1 * np.eye(n // 2, k=1)),
+    }[name]
+    found = pseudospectrum(matrix, points=5)
+    axis = np.asarray(found.details["real"])
+    z = axis[None] + 1j * axis[:, None]
+    if name in ("almost normal", "twice"):
+        shifted = z[..., None, None] * np.eye(n) - matrix
+        expected = np.linalg.svd(shifted, compute_uv=False)[..., -1]
+    else:
+        spectrum = np.linalg.eigvalsh(matrix)
+        expected = np.abs(z[..., None] - spectrum).min(axis=-1)
+    np.testing.assert_allclose(found.value, expected, rtol=0, atol=2e-14)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_pseudospectrum_in_any_unit(x64, unit):
+    matrix = gaussian(140)
+    reach = np.linalg.norm(matrix, 2)
+    found, same = (
+        pseudospectrum(u * matrix, extent=u * reach, points=3).value / u for u in (unit, 1.0)
+    )
+    np.testing.assert_allclose(found, same, rtol=1e-10)
+    far = pseudospectrum(1e-320 * matrix, points=2).value
+    np.testing.assert_allclose(far, 1.2 * 2**0.5, rtol=1e-15)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(10, 1.3), (100, 1.02)])
