@@ -357,6 +357,11 @@ def test_kreiss_constant_of_others(x64):
     unstable = kreiss_constant(gaussian(12, 2.0))
     assert np.isinf(unstable.value)
     assert Status.UNSTABLE in unstable.statuses
+    # Simple eigenvalues on the circle: finite, the norm of their projector.
+    simple = kreiss_constant(np.array([[1.0, 3.0], [0.0, 0.5]]))
+    assert float(simple.value) == pytest.approx(math.hypot(1, 6), rel=1e-6)
+    for several in (np.eye(5), np.eye(6)[[1, 0, 3, 2, 5, 4]], np.kron(np.eye(2), rotation(1, 0.3))):
+        assert float(kreiss_constant(several).value) == pytest.approx(1, abs=1e-9)
     # A narrow peak: an eigenvalue near the circle, off both axes, ill-conditioned by a factor 5.
     block = 0.9999 * np.array([[math.cos(1), -math.sin(1)], [math.sin(1), math.cos(1)]])
     matrix = np.block([[block, 5 * np.eye(2)], [np.zeros((2, 2)), 0.1 * np.eye(2)]])
@@ -368,6 +373,26 @@ def test_kreiss_constant_of_others(x64):
     assert brute > 4
     assert float(kreiss_constant(matrix).value) >= brute * (1 - 1e-6)
     assert float(kreiss_constant(matrix).value) <= brute * 1.01
+
+
+@pytest.mark.parametrize("name", ["line", "sign", "weak", "three", "pair", "turned"])
+def test_kreiss_constant_where_powers_grow_without_bound(x64, name):
+    """A defective eigenvalue on the circle: powers grow as k, though the radius is 1."""
+    line = np.array([[1.0, 1.0], [0.0, 1.0]])
+    pair = np.kron(np.eye(2), rotation(1, 1.0)) + np.eye(4, k=2)
+    turn = orthogonal(4)
+    matrix = {
+        "line": line,
+        "sign": -line,
+        "weak": np.array([[1.0, 1e-9], [0.0, 1.0]]),
+        "three": np.eye(3) + np.eye(3, k=1),
+        "pair": pair,
+        "turned": turn @ pair @ turn.T,
+    }[name]
+    for found in (kreiss_constant(matrix), nonnormality(matrix, max_power=20)):
+        value = found.details.get("kreiss_constant", found.value)
+        assert np.isinf(value)
+        assert Status.UNSTABLE in found.statuses
 
 
 # Transient growth

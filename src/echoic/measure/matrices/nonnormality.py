@@ -82,8 +82,8 @@ def nonnormality(
     **Returns:** an `Estimate`. Details: those of `henrici_departure`, ``spectral_norm``,
     ``numerical_radius``, ``kreiss_constant``, ``growth`` (max ``|W^k|``) and ``growth_power`` (its
     k), ``commutator`` (``|W'W - WW'|_F / |W|_F^2``, the measure that takes no eigenvalues). The
-    status is that of the value; UNSTABLE says that the spectral radius exceeds 1, NOT_CONVERGED
-    that the growth is a lower bound.
+    status is that of the value; UNSTABLE says that powers grow without bound, NOT_CONVERGED that
+    the growth is a lower bound.
 
     **Raises:** ValueError for what is no square matrix, and under tracing.
 

@@ -9,10 +9,11 @@ from echoic.core.checks import at_least
 from echoic.core.estimate import Estimate, Status
 from echoic.measure.matrices.eigenvalues import eigenvalues
 from echoic.measure.matrices.resolvent import EXACT, Resolvent
-from echoic.measure.matrices.square_matrix import exact, for_each_matrix
+from echoic.measure.matrices.square_matrix import ROUNDOFF, exact, for_each_matrix
 from echoic.measure.matrices.transient import spectral_norm
 
 _ON_CIRCLE = 1e-10  # spectral radii within this of 1 count as 1
+_ALIKE = 1e-7  # eigenvalues on the circle nearer than this may be one that rounding has split
 _ROUGH = 1e-4  # error of sigma_min, of itself, while the place is searched for
 
 
@@ -75,7 +76,7 @@ def kreiss_constant(matrix: Any, *, block: str | None = None) -> Estimate:
 
     **Definition.** ``K = sup (|z| - 1) |(z - W)^-1|`` over |z| > 1. By Kreiss' theorem
     ``K <= max_k |W^k| <= e n K``. 1 for normal W with spectral radius up to 1, infinite where the
-    spectral radius exceeds 1.
+    spectral radius exceeds 1 or is 1 with a defective eigenvalue: powers grow without bound.
 
     **Arguments:** ``matrix``: shape (n, n), a stack (b, n, n), or a cell, of which ``block`` names
     the recurrent matrix.
@@ -125,6 +126,9 @@ def kreiss_of(
     doubt = Status.ILL_CONDITIONED if unsure else Status.OK
     if radius > 1 + _ON_CIRCLE:
         return float("inf"), complex(spectrum[0]), Status.UNSTABLE | doubt
+    growing = _growing(matrix, spectrum)
+    if growing is not None:
+        return float("inf"), growing, Status.UNSTABLE | doubt
     resolvent = Resolvent(matrix)
     # Distances from the circle: from well below that of the nearest eigenvalue, or the 1/n of a
     # line of n units, to beyond the norm.
@@ -154,6 +158,28 @@ def kreiss_of(
             best = height
             where = complex((1 + np.exp(polished.x[0])) * np.exp(1j * polished.x[1]))
     return best, where, doubt
+
+
+def _growing(matrix: np.ndarray, spectrum: np.ndarray) -> complex | None:
+    """An eigenvalue on the circle that has fewer eigenvectors than its multiplicity, or None.
+
+    There the resolvent grows faster than ``1 / (|z| - 1)``, and so do the powers without bound.
+    """
+    rounding = 100 * len(matrix) * ROUNDOFF
+    asymmetry = np.linalg.norm(matrix.T @ matrix - matrix @ matrix.T)
+    if asymmetry <= rounding * np.linalg.norm(matrix) ** 2:  # normal: as many vectors as values
+        return None
+    on_circle = spectrum[(np.abs(np.abs(spectrum) - 1) <= _ON_CIRCLE) & (spectrum.imag >= 0)]
+    while len(on_circle):
+        alike = np.abs(on_circle - on_circle[0]) <= _ALIKE
+        center, count = complex(on_circle[alike].mean()), int(alike.sum())
+        if count > 1:
+            singular = np.linalg.svd(center * np.eye(len(matrix)) - matrix, compute_uv=False)
+            width = float(np.abs(on_circle[alike] - center).max())
+            if singular[-count] > rounding * singular[0] + width:
+                return center
+        on_circle = on_circle[~alike]
+    return None
 
 
 def _separate(grid: np.ndarray, heights: np.ndarray, count: int) -> list[np.ndarray]:
