@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
 
 from echoic.core.checks import at_least
@@ -12,6 +13,7 @@ from echoic.measure.matrices.resolvent import EXACT, Resolvent
 from echoic.measure.matrices.square_matrix import ROUNDOFF, exact, for_each_matrix
 from echoic.measure.matrices.transient import spectral_norm
 
+_schur: Any = scipy.linalg.schur
 _ON_CIRCLE = 1e-10  # spectral radii within this of 1 count as 1
 _ALIKE = 1e-7  # eigenvalues on the circle nearer than this may be one that rounding has split
 _ROUGH = 1e-4  # error of sigma_min, of itself, while the place is searched for
@@ -165,11 +167,13 @@ def _growing(matrix: np.ndarray, spectrum: np.ndarray) -> complex | None:
 
     There the resolvent grows faster than ``1 / (|z| - 1)``, and so do the powers without bound.
     """
-    rounding = 100 * len(matrix) * ROUNDOFF
-    asymmetry = np.linalg.norm(matrix.T @ matrix - matrix @ matrix.T)
-    if asymmetry <= rounding * np.linalg.norm(matrix) ** 2:  # normal: as many vectors as values
+    on_circle = spectrum[(np.abs(np.abs(spectrum) - 1) <= _ON_CIRCLE) & (np.imag(spectrum) >= 0)]
+    if len(on_circle) < 2:
         return None
-    on_circle = spectrum[(np.abs(np.abs(spectrum) - 1) <= _ON_CIRCLE) & (spectrum.imag >= 0)]
+    rounding = 100 * len(matrix) * ROUNDOFF
+    above = np.triu(_schur(matrix, output="complex")[0], 1)
+    if np.linalg.norm(above) <= rounding:  # normal: as many eigenvectors as eigenvalues
+        return None
     while len(on_circle):
         alike = np.abs(on_circle - on_circle[0]) <= _ALIKE
         center, count = complex(on_circle[alike].mean()), int(alike.sum())
