@@ -9,6 +9,7 @@ Against Householder QR it takes a quarter of the operations, keeps rows of diffe
 saturated unit makes a small row), and an exact zero stays one: a chain has exponents of -inf.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -44,6 +45,25 @@ def spread(a: Float[Array, "n k"], log_diagonal: Float[Array, "k"]) -> Float[Arr
     """Logarithm of the largest ratio of a column of A to its pivot: the digits that LU loses."""
     loss = jnp.log(jnp.max(jnp.abs(a), axis=0)) - log_diagonal
     return jnp.max(jnp.where(jnp.isfinite(loss), loss, 0), initial=0)
+
+
+def half_range(dtype) -> float:
+    """Half of the range of the numbers, as a natural logarithm: where columns are rescaled."""
+    return jnp.finfo(dtype).maxexp // 2 * math.log(2)
+
+
+def rescale(a: Float[Array, "n k"]) -> tuple[Float[Array, "n k"], Float[Array, "k"]]:
+    """Columns near the ends of the range of numbers brought back to size 1, and the logarithms.
+
+    By powers of two, so that no digit is lost and LU chooses the same pivots. Other columns are
+    left alone, and a column of zeros stays one.
+    """
+    top = jnp.finfo(a.dtype).maxexp
+    _, exponent = jnp.frexp(jnp.max(jnp.abs(a), axis=0))
+    # The inverse of the largest powers is no normal number.
+    exponent = jnp.clip(jnp.where(jnp.abs(exponent) > top // 2, exponent, 0), 3 - top, top - 3)
+    scale = jnp.ldexp(jnp.ones_like(a[0]), -exponent)
+    return a * scale[None, :], exponent.astype(a.dtype) * math.log(2)
 
 
 def balance(

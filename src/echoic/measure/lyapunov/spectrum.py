@@ -22,6 +22,7 @@ from echoic.core.cell import (
 from echoic.core.checks import at_least, channels_of, is_traced, sequences
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.linalg import random_frame
+from echoic.measure.lyapunov.orthogonalise import half_range
 from echoic.measure.lyapunov.tangent_run import (
     ALLOWED_LOSS,
     Clock,
@@ -63,7 +64,8 @@ def lyapunov_spectrum(
     QR method in a quarter of the operations. State and frame are warmed up over ``burn_in`` steps,
     in which the number of steps between two factorisations is found, the longest that keeps the
     loss of digits small. The loss is watched in the run itself, which is repeated with a
-    shorter interval if it grows too large.
+    shorter interval if it grows too large. Columns that near the ends of the range of numbers in
+    between are rescaled by powers of two.
 
     **Arguments**
 
@@ -264,7 +266,8 @@ def _run_with_search(cell, inputs, begin, plan, every):
         how = How(adaptive=True, balanced=balanced, unit_by_unit=together)
         return compiled_tangent_loop(cell, inputs, begin, control, *bounds, how)
 
-    interval, balanced = 1 if searching else every, False
+    interval, balanced, rescaling = 1 if searching else every, False, not searching
+    room = half_range(begin.frame.dtype)
     if searching or plan.burn_in:
         ends = plan.warm_up_ends(pilot)
         control = control_for(ends, interval, adapting=searching, measuring=False)
@@ -275,15 +278,19 @@ def _run_with_search(cell, inputs, begin, plan, every):
             begin = _reset(warm, begin)
         interval = int(clock.interval)
         balanced = interval == 1 and _per_step(warm, clock) > 0.1 * math.sqrt(eps)
+        rescaling = rescaling or float(clock.size) > room
 
     reruns = 0
     while True:
-        control = control_for(plan.ends(), interval, check_every=_check_every(plan, interval))
+        check_every = _check_every(plan, interval)
+        control = control_for(plan.ends(), interval, check_every=check_every, rescaling=rescaling)
         found = run(begin, control, plan.burn_in, plan.burn_in + plan.steps, balanced)
         if is_traced(found):
             break
         lost, allowed = float(found[1].spread), -ALLOWED_LOSS * math.log(eps)
-        if searching and interval > 1 and lost > allowed:
+        if not rescaling and interval > 1 and float(found[1].size) > room:
+            rescaling = True
+        elif searching and interval > 1 and lost > allowed:
             interval = max(1, int(0.7 * interval * allowed / lost))
         elif interval == 1 and not balanced and _per_step(*found) > math.sqrt(eps):
             balanced = True

@@ -12,7 +12,13 @@ from jaxtyping import Array, Float
 from echoic.core.cell import AbstractCell, PointwiseCell, State, flatten_state
 from echoic.core.linalg import log_abs, log_abs_det
 from echoic.core.tangent import linearise
-from echoic.measure.lyapunov.orthogonalise import balance, log_volume, spread, triangularise
+from echoic.measure.lyapunov.orthogonalise import (
+    balance,
+    log_volume,
+    rescale,
+    spread,
+    triangularise,
+)
 from echoic.measure.lyapunov.unit_by_unit import linearise_unit_by_unit
 
 LONGEST_INTERVAL = 64
@@ -43,6 +49,7 @@ class Clock(NamedTuple):
     interval: Array
     rate: Array  # digits lost a step, a fading maximum
     spread: Array
+    size: Array  # the largest logarithm, of either sign, of a column's size between factorisations
     checking: Array
     checked: Array
 
@@ -51,8 +58,9 @@ class Control(NamedTuple):
     """What a run is told; arrays, so that another choice compiles nothing.
 
     ``ends`` are the steps after the blocks, ``adapting`` lets the run change its ``interval``,
-    ``measuring`` makes it take volumes at the ends of blocks, and the sum rule is checked in every
-    ``check_every``-th block.
+    ``measuring`` makes it take volumes at the ends of blocks, the sum rule is checked in every
+    ``check_every``-th block, and ``rescaling`` keeps columns from leaving the range of numbers
+    between two factorisations.
     """
 
     ends: Array | np.ndarray
@@ -60,6 +68,7 @@ class Control(NamedTuple):
     adapting: Array | np.ndarray
     measuring: Array | np.ndarray
     check_every: Array | np.ndarray
+    rescaling: Array | np.ndarray
 
 
 class How(NamedTuple):
@@ -74,7 +83,9 @@ class How(NamedTuple):
     unit_by_unit: bool = False
 
 
-def control_for(ends, interval, *, adapting=False, measuring=True, check_every=1) -> Control:
+def control_for(
+    ends, interval, *, adapting=False, measuring=True, check_every=1, rescaling=True
+) -> Control:
     """A `Control` from plain numbers."""
     # NumPy arrays: traced by filter_jit all the same, and built in no time.
     return Control(
@@ -83,6 +94,7 @@ def control_for(ends, interval, *, adapting=False, measuring=True, check_every=1
         adapting=np.asarray(adapting),
         measuring=np.asarray(measuring),
         check_every=np.asarray(check_every, np.int32),
+        rescaling=np.asarray(rescaling),
     )
 
 
@@ -121,14 +133,25 @@ def _advance(
     def factorised(a):
         frame, upper = triangularise(a)
         gained = log_abs(jnp.diagonal(upper))
-        return frame, gained, spread(a, gained)
+        size = jnp.abs(log_abs(jnp.max(jnp.abs(a), axis=0)))
+        return frame, gained, spread(a, gained), size
+
+    def rescaled(a):
+        frame, gained = rescale(a)
+        return frame, gained, none.sum(), jnp.abs(gained)
 
     frame, before = old.frame, none
     if how.balanced:
         frame, upper = balance(lambda v: push_all(v[:, None])[:, 0], frame)
         before = log_abs(jnp.diagonal(upper))
     frame = push_all(frame)
-    frame, gained, lost = jax.lax.cond(due, factorised, lambda f: (f, none, none.sum()), frame)
+    # Nested, so that a run that needs no rescaling pays nothing for it.
+    frame, gained, lost, size = jax.lax.cond(
+        due | control.rescaling,
+        lambda f: jax.lax.cond(due, factorised, rescaled, f),
+        lambda f: (f, none, none.sum(), none),
+        frame,
+    )
     gained = gained + before
     volume = jax.lax.cond(end & control.measuring, log_volume, lambda _: old.volume, frame)
 
@@ -146,6 +169,12 @@ def _advance(
     finite = jnp.all(jnp.isfinite(flatten_state(state)[0]))
     if x is not None:
         finite = finite & jnp.all(jnp.isfinite(x))
+    # A column of zeros after several steps may have left the range instead of dying: an infinite
+    # size, unless it had died before, or was kept from leaving.
+    certain = old.dead | control.rescaling | (clock.since == 0)
+    size = jnp.max(jnp.where(~finite | (certain & (size == jnp.inf)), 0, size))
+    size = jnp.where(jnp.isnan(size), jnp.inf, size)
+    finite = finite & jnp.all(gained < jnp.inf)  # growth beyond the range within a step; NaN
     new = Sequence(
         state=state,
         frame=frame,
@@ -157,7 +186,7 @@ def _advance(
         log_det=log_det,
         residual=residual,
     )
-    return new, lost
+    return new, (lost, size)
 
 
 def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, how: How):
@@ -177,8 +206,8 @@ def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, h
             # they stay scalars and the conditionals conditionals under vmap.
             return _advance(cell, x, old, clock, control, due, end, how)
 
-        new, lost = jax.vmap(one)(x, old)
-        interval, rate, worst = clock.interval, clock.rate, clock.spread
+        new, (lost, size) = jax.vmap(one)(x, old)
+        interval, rate, worst, largest = clock.interval, clock.rate, clock.spread, clock.size
         if how.adaptive:
             lost = jnp.max(lost)
             now = lost / (clock.since + 1).astype(dtype)
@@ -187,7 +216,7 @@ def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, h
             fitting = jnp.floor(wanted / jnp.maximum(rate, wanted / LONGEST_INTERVAL))
             fitting = jnp.clip(fitting.astype(jnp.int32), 1, longest)
             interval = jnp.where(due & control.adapting, fitting, interval)
-            worst = jnp.maximum(worst, lost)
+            worst, largest = jnp.maximum(worst, lost), jnp.maximum(largest, jnp.max(size))
         new_block = clock.block + end.astype(jnp.int32)
         # A warm-up is checked to see whether single steps need balancing, and no further.
         check_next = (new_block % control.check_every == 0) & (control.measuring | (interval == 1))
@@ -197,6 +226,7 @@ def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, h
             interval=interval,
             rate=rate,
             spread=worst,
+            size=largest,
             checking=jnp.where(end, check_next, clock.checking & ~due),
             checked=clock.checked + clock.checking.astype(jnp.int32),
         )
@@ -212,6 +242,7 @@ def tangent_loop(cell, inputs, begin: Sequence, control: Control, first, last, h
         interval=jnp.asarray(control.interval),
         rate=jnp.zeros((), dtype),
         spread=jnp.zeros((), dtype),
+        size=jnp.zeros((), dtype),
         checking=jnp.array(True),
         checked=zero,
     )
