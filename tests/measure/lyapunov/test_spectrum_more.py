@@ -100,6 +100,31 @@ def test_too_few_exponents_are_refused(x64):
 
 
 @pytest.mark.slow
+def test_parts_of_spectra_are_seen_from_any_result(x64):
+    """Three exponents log 1.2, log 1.1, log 0.01 have dimension 2.06; two of them do not tell."""
+    factors = jnp.array([1.2, 1.1, 0.01])
+    step, settings = (lambda h, _: factors * h), {"state": jnp.zeros(3), "steps": 80, "key": KEY}
+    exact = 2 + math.log(1.2 * 1.1) / -math.log(0.01)
+
+    def spectrum(k):
+        return echoic.lyapunov_spectrum(step, num_exponents=k, **settings)
+
+    def ensemble(k):
+        return echoic.lyapunov_ensemble([step, step], num_exponents=k, **settings)
+
+    def covariant(k):
+        return echoic.covariant_vectors(step, num_exponents=k, **settings)
+
+    for measure in (spectrum, ensemble, covariant):
+        with pytest.raises(ValueError, match="2 exponents are not enough"):
+            echoic.kaplan_yorke_dimension(measure(2))
+        with pytest.raises(ValueError, match="1 exponents are not enough"):
+            echoic.entropy_rate(measure(1))
+        assert float(echoic.kaplan_yorke_dimension(measure(3)).value) == pytest.approx(exact)
+        assert float(echoic.entropy_rate(measure(3)).value) == pytest.approx(math.log(1.32))
+
+
+@pytest.mark.slow
 def test_henon_map(x64):
     """Dimension 1.258 (from the published exponents 0.4192, -1.6232), entropy lambda_1; the errors
     are known in closed form, since the exponents add up to log 0.3 exactly."""

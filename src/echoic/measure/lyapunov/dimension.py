@@ -20,9 +20,10 @@ def kaplan_yorke_dimension(spectrum: Estimate | Any, *, complete: bool | None = 
 
     **Arguments**
 
-    - ``spectrum``: a result of `lyapunov_spectrum`, or an array (k,) of exponents in any order.
-    - ``complete``: whether these are all exponents of the system. Seen from a result; an array is
-      taken for a complete one.
+    - ``spectrum``: a result of `lyapunov_spectrum`, `lyapunov_ensemble` or `covariant_vectors`, or
+      an array (k,) of exponents in any order.
+    - ``complete``: whether these are all exponents of the system. Seen from a result; one that
+      does not tell counts as a part, an array as complete.
 
     **Returns:** an `Estimate`, a scalar. Its error follows the exponents' blocks through the
     formula to first order, so that correlations between exponents count; NaN for an array. Status
@@ -87,9 +88,7 @@ def _apply(spectrum, complete: bool | None, formula: Callable, refusal: str) -> 
     """A formula on exponents and their blocks; refuse where more exponents are needed."""
     if isinstance(spectrum, Estimate):
         value, growth = spectrum.value, spectrum.details.get("growth")
-        frame = spectrum.details.get("final_frame")
-        if complete is None and frame is not None:
-            complete = frame.shape[-2] == frame.shape[-1]
+        complete = _is_complete(spectrum) if complete is None else complete
         status, settings = spectrum.status, spectrum.settings
     else:
         value, growth = jnp.asarray(spectrum), None
@@ -102,8 +101,18 @@ def _apply(spectrum, complete: bool | None, formula: Callable, refusal: str) -> 
     complete = True if complete is None else bool(complete)
     result, error, whole, enough = _with_error(formula, value, growth, complete)
     if not is_traced(enough) and not bool(enough):
-        raise ValueError(f"{value.size} exponents are not enough: {refusal}. Measure more.")
+        raise ValueError(
+            f"{value.size} exponents are not enough: {refusal}. Measure more, or"
+            " pass complete=True if these are all."
+        )
     return Estimate(result, error, status, settings, {"whole": whole})
+
+
+def _is_complete(spectrum: Estimate) -> bool:
+    """Whether a result holds as many exponents as the system has; not where it does not say."""
+    frame = spectrum.details.get("final_frame", spectrum.details.get("vectors"))
+    size = spectrum.settings.get("state_size") if frame is None else frame.shape[-2]
+    return size == spectrum.value.size
 
 
 @eqx.filter_jit

@@ -121,7 +121,8 @@ def _pool(runs: list[Estimate]) -> Estimate:
         "between_inputs": between_inputs,
     }
     details = {name: jnp.asarray(array.astype(dtype)) for name, array in details.items()}
-    settings = Settings(**(dict(runs[0].settings) | {"networks": count}))
+    size = max(run.details["final_frame"].shape[1] for run in runs)
+    settings = Settings(**(dict(runs[0].settings) | {"networks": count, "state_size": size}))
     value = over_inputs.mean(axis=0).astype(dtype)
     return Estimate(value, error.astype(dtype), int(status), settings, details)
 
