@@ -253,6 +253,18 @@ def test_input_takes_chaos_away(x64):
     assert float(found.details["driven"][0]) < -0.1
 
 
+def test_a_resumed_run_keeps_its_number_of_exponents(x64):
+    settings = {"state": jnp.ones(3), "steps": 20, "key": KEY}
+    step = lambda h, _: jnp.array([0.9, 0.5, 0.1]) * h  # noqa: E731
+    first = echoic.lyapunov_spectrum(step, num_exponents=2, **settings)
+    for wrong in (1, 3):
+        with pytest.raises(ValueError, match=f"num_exponents must be 2.*got {wrong}"):
+            echoic.lyapunov_spectrum(step, num_exponents=wrong, resume=first, **settings)
+    for right in (None, 2):
+        again = echoic.lyapunov_spectrum(step, num_exponents=right, resume=first, **settings)
+        assert again.value.shape == (2,)
+
+
 def test_refusals():
     step, state = (lambda h, _: h), jnp.ones(1)
     with pytest.raises(ValueError, match="tolerance"):

@@ -73,7 +73,7 @@ def lyapunov_spectrum(
     - ``inputs``: shape (t,), (t, m) or (b, t, m); exponents are averaged over the batch. None for
       an autonomous system, which then needs ``steps``; a cell gets zeros.
     - ``key``: for the random start of the frame.
-    - ``num_exponents``: the k largest; all by default.
+    - ``num_exponents``: the k largest; all by default, or as many as the run to resume has.
     - ``state``: where to begin; the cell's initial state by default.
     - ``steps``: how many to average over; by default all that the inputs leave after ``burn_in``.
     - ``burn_in``: steps before the average begins; by default a quarter of all, 1000 at most.
@@ -130,6 +130,11 @@ def lyapunov_spectrum(
         frame = _frames(key, first.vector.shape[0], n, k, dtype)
     else:
         frame = resume.details["final_frame"]
+        if num_exponents not in (None, frame.shape[2]):
+            raise ValueError(
+                f"num_exponents must be {frame.shape[2]}, that of the run to resume, or None, got"
+                f" {num_exponents}."
+            )
         k = frame.shape[2]
     plan = _Plan(burn_in, steps, num_blocks, k == n)
     begin = begin_run(first.state, frame, num_blocks)
