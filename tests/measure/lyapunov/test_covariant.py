@@ -116,6 +116,23 @@ def test_vectors_are_mapped_onto_one_another(family, x64):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_unsettled_is_a_sine(count, x64):
+    """Neither its square, nor what is seen inside the frame alone."""
+    basis = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    matrix = basis @ np.diag([0.9, 0.8, 0.5]) @ basis.T
+    hasty = along([matrix] * 200, num_exponents=count, burn_in=80, settle=100)
+    first = np.asarray(hasty.details["vectors"])[0, :, 0]
+    sine = np.linalg.norm(first - (first @ basis[:, 0]) * basis[:, 0])
+    assert 1e-6 < sine < 1e-4
+    assert sine / 20 < float(hasty.details["unsettled"][0]) < 20 * sine
+    assert Status.NOT_CONVERGED in hasty.statuses
+    patient = along([matrix] * 420, num_exponents=count, burn_in=200, settle=200)
+    assert float(patient.details["unsettled"][0]) < 1e-8
+    assert patient.statuses == Status.OK
+
+
+@pytest.mark.slow
 def test_only_the_plane_of_a_rotation_is_defined(x64):
     c, s = 0.9 * math.cos(0.3), 0.9 * math.sin(0.3)
     found = along([[[c, -s], [s, c]]] * 200)

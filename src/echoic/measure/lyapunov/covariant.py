@@ -174,9 +174,7 @@ def _measure(cell, inputs, state, key, k: int, plan: _Plan):
     # Two frames, to see whether they have become one.
     both = jax.vmap(warmed)(jr.split(frame_key))
     carry = jtu.tree_map(lambda leaf: leaf[0], both)
-    overlap = both[1][0].T @ both[1][1]
-    apart = jnp.linalg.norm(overlap - jnp.diag(jnp.diagonal(overlap)), axis=0)
-    apart = jnp.maximum(apart, jnp.abs(1 - jnp.abs(jnp.diagonal(overlap))))
+    apart = _sines(*both[1])
     carry, (frames, uppers) = run(carry, plan.burn_in, plan.steps)
     carry, (_, later) = run(carry, plan.burn_in + plan.steps, plan.settle)
     dead, finite = carry[2:]
@@ -195,12 +193,17 @@ def _measure(cell, inputs, state, key, k: int, plan: _Plan):
 
     c, other = settled(start_key), settled(other_key)
     c, other = (each / jnp.linalg.norm(each, axis=0, keepdims=True) for each in (c, other))
-    along = jnp.sum(c * other, axis=0, keepdims=True)
-    unsettled = jnp.maximum(apart, jnp.linalg.norm(other - along * c, axis=0))
+    unsettled = jnp.maximum(apart, _sines(c, other))
     _, (coefficients, local) = jax.lax.scan(backward, c, uppers, reverse=True)
 
     found = _Found(frames, coefficients, local, unsettled, dead, finite)
     return _summary(found, plan)
+
+
+def _sines(a: Float[Array, "n k"], b: Float[Array, "n k"]) -> Float[Array, "k"]:
+    """Of the angles between unit columns: from what b has beside a, since 1 - cos would cancel."""
+    along = jnp.sum(a * b, axis=0, keepdims=True)
+    return jnp.linalg.norm(b - along * a, axis=0)
 
 
 class _Found(NamedTuple):
