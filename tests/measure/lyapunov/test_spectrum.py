@@ -16,6 +16,7 @@ from echoic.core.estimate import Status, UntrustedError
 from echoic.core.linalg import random_frame
 from echoic.core.tangent import jacobian
 from echoic.measure.lyapunov import spectrum, tangent_run
+from echoic.measure.lyapunov.jacobian_sequence import lyapunov_from_jacobians
 from echoic.measure.lyapunov.spectrum import lyapunov_spectrum
 from echoic.measure.lyapunov.unit_by_unit import acts_unit_by_unit, linearise_unit_by_unit
 
@@ -138,6 +139,44 @@ def test_one_singular_direction(x64):
     assert float(found.value[-1]) == -np.inf
     assert Status.SINGULAR in found.statuses
     assert float(jnp.sum(found.value[:4])) == pytest.approx(np.log(moduli[:4]).sum(), abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_dense_singular_matrix(seed, x64):
+    """Its determinant is a rounded zero, about e^-36, beside which -inf is no mistake."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(4, 3)) @ rng.normal(size=(3, 4)) / 3
+    found = lyapunov_from_jacobians(np.tile(matrix, (400, 1, 1)), key=KEY)
+    assert float(found.value[3]) == -np.inf
+    moduli = np.sort(np.abs(np.linalg.eigvals(matrix)))[::-1]
+    assert float(jnp.sum(found.value[:3])) == pytest.approx(np.log(moduli[:3]).sum(), abs=1e-6)
+    assert found.statuses == Status.SINGULAR
+
+
+@pytest.mark.slow
+def test_a_rounded_zero_is_no_exponent(x64):
+    """Where rounding keeps the dead direction alive, the sum rule does not vouch for it."""
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(4, 3)) @ rng.normal(size=(3, 4)) / 3
+    found = lyapunov_from_jacobians(np.tile(matrix, (400, 1, 1)), key=KEY)
+    assert -40 < float(found.value[3]) < -30
+    assert Status.SUM_RULE_BROKEN in found.statuses
+
+
+@pytest.mark.slow
+def test_a_death_that_no_jacobian_explains_breaks_the_sum_rule(x64, monkeypatch):
+    """Mutant: a factorisation that takes every second pivot for a zero."""
+
+    def killing(a):
+        frame, upper = true_triangularise(a)
+        return frame, upper.at[1, 1].set(0)
+
+    true_triangularise = tangent_run.triangularise
+    monkeypatch.setattr(tangent_run, "triangularise", killing)
+    found = autonomous(lambda h, _: jnp.array([0.9, 0.7, 0.5]) * h, 3, steps=47)
+    assert float(found.value[2]) == -np.inf
+    assert Status.SUM_RULE_BROKEN in found.statuses
 
 
 @pytest.mark.slow

@@ -93,7 +93,8 @@ def lyapunov_spectrum(
     the order of the frame, shape (b, blocks, k), and ``block_steps``, shape (blocks,).
 
     **Status:** SINGULAR (some exponents are -inf), SUM_RULE_BROKEN (the residual is larger than
-    rounding: the contracting part is wrong, as it happens for strongly non-normal matrices),
+    rounding: the contracting part is wrong, as it happens for strongly non-normal matrices; it is
+    not checked on Jacobians that are singular within rounding if there are exponents of -inf),
     LOW_PRECISION (all exponents in float32), NOT_CONVERGED (the two halves of the run differ by
     more than their errors allow), SHORT_SERIES (blocks of fewer than 5 steps), NOT_FINITE.
 
@@ -318,7 +319,7 @@ def _can_sum_gates(cell: AbstractCell, inputs, begin: Sequence) -> bool:
 
 def _per_step(run: Sequence, clock: Clock) -> float:
     """The mean sum-rule residual; 0 for the untestable (NaN, or singular everywhere)."""
-    residual = float(jnp.mean(run.residual)) / max(int(clock.checked), 1)
+    residual = float(jnp.mean(run.missed())) / max(int(clock.checked), 1)
     return residual if math.isfinite(residual) else 0.0
 
 
@@ -358,7 +359,7 @@ def _summarise(found, plan: _Plan):
         "final_frame": run.frame,
     }
     if k == n:
-        residual = jnp.mean(run.residual) / clock.checked.astype(value.dtype)
+        residual = jnp.mean(run.missed()) / clock.checked.astype(value.dtype)
         details["residual"], details["residual_total"] = residual, residual * plan.steps
         status |= flag(residual > n * jnp.sqrt(eps), Status.SUM_RULE_BROKEN)
         status |= flag(eps > 1e-10, Status.LOW_PRECISION)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from echoic.core.cell import AbstractCell, PointwiseCell, State, flatten_state
-from echoic.core.linalg import log_abs, log_abs_det
+from echoic.core.linalg import log_abs
 from echoic.core.tangent import linearise
 from echoic.measure.lyapunov.orthogonalise import (
     balance,
@@ -38,7 +38,16 @@ class Sequence(NamedTuple):
     finite: Array
     segment: Float[Array, ""]  # growth of the whole volume since the last factorisation
     log_det: Float[Array, ""]  # the same from the Jacobians
+    singular: Array  # whether one of those is so within rounding
     residual: Float[Array, ""]
+    doubtful: Float[Array, ""]  # the residual of segments with a singular Jacobian
+
+    def missed(self) -> Float[Array, "b"]:
+        """The residual of each sequence.
+
+        Once a direction has died, the zero is rounding in determinants: nothing to compare.
+        """
+        return self.residual + jnp.where(jnp.any(self.dead, axis=1), 0, self.doubtful)
 
 
 class Clock(NamedTuple):
@@ -112,8 +121,17 @@ def begin_run(state: State, frame: Float[Array, "b n k"], num_blocks: int) -> Se
         finite=jnp.ones(batch, bool),
         segment=zero,
         log_det=zero,
+        singular=jnp.zeros(batch, bool),
         residual=zero,
+        doubtful=zero,
     )
+
+
+def _determinant(matrix: Float[Array, "n n"]) -> tuple[Float[Array, ""], Array]:
+    """``log|det|``, and whether a pivot is one that the rounding of a zero may leave."""
+    pivots = jnp.abs(jnp.diagonal(jax.lax.linalg.lu(matrix)[0]))
+    rounding = 10 * pivots.size * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.abs(matrix))
+    return jnp.sum(log_abs(pivots)), jnp.min(pivots) <= rounding
 
 
 def _advance(
@@ -155,17 +173,23 @@ def _advance(
     gained = gained + before
     volume = jax.lax.cond(end & control.measuring, log_volume, lambda _: old.volume, frame)
 
-    log_det, segment, residual = old.log_det, old.segment, old.residual
+    log_det, singular, segment = old.log_det, old.singular, old.segment
+    residual, doubtful = old.residual, old.doubtful
     if k == n:
         eye = jnp.eye(n, dtype=frame.dtype)
-        log_det = log_det + jax.lax.cond(
-            clock.checking, lambda: log_abs_det(push_all(eye)), lambda: none.sum()
+        step_det, flat = jax.lax.cond(
+            clock.checking,
+            lambda: _determinant(push_all(eye)),
+            lambda: (none.sum(), jnp.array(False)),
         )
+        log_det, singular = log_det + step_det, singular | flat
         segment = segment + jnp.sum(gained)
         agree = (segment == -jnp.inf) & (log_det == -jnp.inf)
         miss = jnp.where(due & clock.checking & ~agree, jnp.abs(segment - log_det), 0)
-        residual = residual + miss
+        residual = residual + jnp.where(singular, 0, miss)
+        doubtful = doubtful + jnp.where(singular, miss, 0)
         segment, log_det = jnp.where(due, 0, segment), jnp.where(due, 0, log_det)
+        singular = singular & ~due
     finite = jnp.all(jnp.isfinite(flatten_state(state)[0]))
     if x is not None:
         finite = finite & jnp.all(jnp.isfinite(x))
@@ -184,7 +208,9 @@ def _advance(
         finite=old.finite & finite,
         segment=segment,
         log_det=log_det,
+        singular=singular,
         residual=residual,
+        doubtful=doubtful,
     )
     return new, (lost, size)
 
