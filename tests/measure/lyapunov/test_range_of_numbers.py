@@ -20,6 +20,7 @@ def times(factor):
     return lambda h, _: factor * h
 
 
+@pytest.mark.slow
 def test_strong_contraction_in_single_precision():
     found = echoic.lyapunov_spectrum(
         times(0.2), state=jnp.ones(3), steps=2000, num_exponents=1, key=KEY

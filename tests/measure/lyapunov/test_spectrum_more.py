@@ -253,6 +253,7 @@ def test_input_takes_chaos_away(x64):
     assert float(found.details["driven"][0]) < -0.1
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_number_of_exponents(x64):
     settings = {"state": jnp.ones(3), "steps": 20, "key": KEY}
     step = lambda h, _: jnp.array([0.9, 0.5, 0.1]) * h  # noqa: E731

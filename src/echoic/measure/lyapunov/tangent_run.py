@@ -152,11 +152,17 @@ def _advance(
         frame, upper = triangularise(a)
         gained = log_abs(jnp.diagonal(upper))
         size = jnp.abs(log_abs(jnp.max(jnp.abs(a), axis=0)))
-        return frame, gained, spread(a, gained), size
+        # A column of zeros after several steps may have left the range instead of dying: an
+        # infinite size, unless it had died before, or was kept from leaving.
+        certain = old.dead | control.rescaling | (clock.since == 0)
+        size = jnp.max(jnp.where(certain & (size == jnp.inf), 0, size))
+        # Not so for growth beyond the range, and for what comes of it.
+        grown = jnp.any(~(gained < jnp.inf))
+        return frame, gained, spread(a, gained), jnp.where(grown, jnp.inf, size), grown
 
     def rescaled(a):
         frame, gained = rescale(a)
-        return frame, gained, none.sum(), jnp.abs(gained)
+        return frame, gained, none.sum(), jnp.max(jnp.abs(gained)), jnp.array(False)
 
     frame, before = old.frame, none
     if how.balanced:
@@ -164,10 +170,10 @@ def _advance(
         before = log_abs(jnp.diagonal(upper))
     frame = push_all(frame)
     # Nested, so that a run that needs no rescaling pays nothing for it.
-    frame, gained, lost, size = jax.lax.cond(
+    frame, gained, lost, size, grown = jax.lax.cond(
         due | control.rescaling,
         lambda f: jax.lax.cond(due, factorised, rescaled, f),
-        lambda f: (f, none, none.sum(), none),
+        lambda f: (f, none, none.sum(), none.sum(), jnp.array(False)),
         frame,
     )
     gained = gained + before
@@ -193,19 +199,14 @@ def _advance(
     finite = jnp.all(jnp.isfinite(flatten_state(state)[0]))
     if x is not None:
         finite = finite & jnp.all(jnp.isfinite(x))
-    # A column of zeros after several steps may have left the range instead of dying: an infinite
-    # size, unless it had died before, or was kept from leaving.
-    certain = old.dead | control.rescaling | (clock.since == 0)
-    size = jnp.max(jnp.where(~finite | (certain & (size == jnp.inf)), 0, size))
-    size = jnp.where(jnp.isnan(size), jnp.inf, size)
-    finite = finite & jnp.all(gained < jnp.inf)  # growth beyond the range within a step; NaN
+    size = jnp.where(finite, size, 0)
     new = Sequence(
         state=state,
         frame=frame,
         volume=volume,
         history=old.history.at[clock.block].add(gained + (volume - old.volume)),
         dead=old.dead | (gained == -jnp.inf),
-        finite=old.finite & finite,
+        finite=old.finite & finite & ~grown,
         segment=segment,
         log_det=log_det,
         singular=singular,
