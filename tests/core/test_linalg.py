@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from echoic.core.linalg import log_abs, log_abs_det, random_frame, stein
+from echoic.core.linalg import log_abs, random_frame, stein
 
 
 def gaussian(key, n, gain):
@@ -81,11 +81,3 @@ def test_random_frames_are_uniform(x64):
 def test_log_abs_of_zero(x64):
     np.testing.assert_array_equal(log_abs(jnp.array([0.0, -1.0, jnp.nan])), [-np.inf, 0.0, np.nan])
     assert float(jax.grad(log_abs)(0.0)) == 0.0
-
-
-def test_log_abs_det(x64):
-    matrices = jr.normal(jr.key(2), (3, 7, 7))
-    np.testing.assert_allclose(
-        log_abs_det(matrices), np.linalg.slogdet(np.asarray(matrices))[1], rtol=1e-12
-    )
-    assert float(log_abs_det(feedback_chain(5, 1.0, 0.0))) == -np.inf

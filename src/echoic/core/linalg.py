@@ -92,9 +92,3 @@ def log_abs(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """``log|x|`` with ``log 0 = -inf``, and with a gradient that is 0 there instead of NaN."""
     zero = values == 0
     return jnp.where(zero, -jnp.inf, jnp.log(jnp.abs(jnp.where(zero, 1, values))))
-
-
-def log_abs_det(matrices: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
-    """``log|det|`` by LU with pivoting; -inf for an exactly singular matrix."""
-    lu, _, _ = jax.lax.linalg.lu(matrices)
-    return jnp.sum(log_abs(jnp.diagonal(lu, axis1=-2, axis2=-1)), axis=-1)
