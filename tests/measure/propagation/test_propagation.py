@@ -440,6 +440,7 @@ def test_under_jit_and_vmap():
     assert np.asarray(found[0]) == pytest.approx(np.asarray(alone), abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.003, 0.03])
 def test_the_timescale_is_as_right_as_its_error_says(noise):
     """A fit of logarithms with the weights of what was measured lies 0.3 to 0.8 errors high."""
