@@ -194,6 +194,7 @@ def test_shapes_the_end_the_state_and_symbols(model):
     assert differ(found["symbols"], found["other"])
 
 
+@pytest.mark.slow
 # PyTorch is the oracle of the others' gradients.
 @each(untied)
 def test_gradients_and_ensembles(model):

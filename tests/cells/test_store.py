@@ -74,6 +74,7 @@ def test_double_precision(tmp_path, x64):
         assert same(cast(cell, jnp.float32), single)
 
 
+@pytest.mark.slow
 def test_networks_with_and_without_readout(tmp_path):
     stack = [cells.LSTM(2, 5, key=KEYS[1]), cells.GRU(5, 4, key=KEYS[2])]
     inner = cells.Network(stack)

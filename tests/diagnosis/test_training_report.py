@@ -219,6 +219,7 @@ class Set(AbstractDataTask):
         return 1.0
 
 
+@pytest.mark.slow
 def test_sequences_were_not_trained_on():
     parts = [
         Batch(jnp.full((9, 5, 1), float(part)), jnp.full((9, 1), float(part))) for part in range(3)

@@ -712,6 +712,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.slow
 def test_mutants_are_rejected(monkeypatch, quickly_compiled, x64):
     for mutant, change in MUTANTS.items():
         monkeypatch.setitem(ROWS, mutant, altered(change))

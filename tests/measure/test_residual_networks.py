@@ -62,6 +62,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_weak_coupling_leaves_the_residual_its_spectrum(family, x64):
     for seed in SEEDS:

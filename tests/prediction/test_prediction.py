@@ -49,6 +49,7 @@ def assert_agree(value, error, theory, width):
     assert np.all(np.abs(value - theory) < 4 * error + 3 * theory / np.sqrt(width))
 
 
+@pytest.mark.slow
 def test_the_reach_of_a_gated_network_from_its_law():
     cell = network()
     value, error = measured(cell)

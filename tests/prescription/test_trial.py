@@ -22,6 +22,7 @@ def with_argument(prescription, name, value):
     return dataclasses.replace(prescription, recipe=Recipe(prescription.recipe.cell, arguments))
 
 
+@pytest.mark.slow
 def test_an_elman_network_keeps_its_promise_and_a_wrong_one_is_caught():
     (found,) = design("elman/identity", NOISE, horizon=30, hidden_size=32)
     kept = trial(found, NOISE, key=KEY, seeds=2, starts=4)

@@ -62,6 +62,7 @@ def linear_units(coupling):
     return matrix, coupling * np.asarray(cell.input), np.asarray(cell.residual_eigenvalues())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coupling", [0.001, 0.2])
 def test_recall_of_white_input(coupling, x64):
     """Measured without sampling, by another route; close to that of the bare modes if weak."""
@@ -76,6 +77,7 @@ def test_recall_of_white_input(coupling, x64):
     assert gap < 0.001 if coupling < 0.01 else gap > 0.05
 
 
+@pytest.mark.slow
 def test_recall_of_a_probe_in_a_coloured_input(x64):
     """Sampled recall of a probe of .3 in an AR(2) input, and predictions that ignore its colour."""
     matrix, drive, _ = linear_units(0.05)
@@ -144,6 +146,7 @@ def framework_default(seed):
     return lambda key, shape, dtype: jnp.asarray(weight, dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_weakly_coupled_initialisation_stands_at_the_edge(seed, x64):
     """R = I, coupling .01: all exponents within .1, near 0; the framework's own far from it."""

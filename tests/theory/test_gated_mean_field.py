@@ -166,6 +166,7 @@ def test_fixed_points_of_gated_families(name):
     assert grid.shape == (3,)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_lengths_and_gains_of_gated_units():
     """At large gains: by averages over a million draws, with all that a unit does written out."""

@@ -56,6 +56,7 @@ def test_roughness_is_the_largest_eigenvalue_of_the_hessian(mean):
     assert abs(eigenvalues[-2] / eigenvalues[-1] - 1) > 0.01
 
 
+@pytest.mark.slow
 def test_they_stand_in_the_lines_where_they_were_taken(mean):
     wanted = Diagnostics(every=30, lyapunov_exponent=False, roughness=False)
     run = train(

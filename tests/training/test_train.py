@@ -441,6 +441,7 @@ class ByNumPy:
         return np.where(np.abs(xs) < 1.9995, xs, np.nan), np.asarray(ys)
 
 
+@pytest.mark.slow
 def test_a_numpy_task_trains_like_its_jax_twin_until_a_nan_comes(build, mean):
     run = go(build, ByNumPy(mean), steps=400, every=20)
     (outcome,) = run.outcomes
@@ -450,6 +451,7 @@ def test_a_numpy_task_trains_like_its_jax_twin_until_a_nan_comes(build, mean):
     assert apart(run.last, go(build, mean, steps=outcome.step).last) < 1e-5
 
 
+@pytest.mark.slow
 def test_the_state_of_a_stream_is_carried_from_segment_to_segment(text):
     def cell(key):
         return Elman(3, 4, recurrent=init.orthogonal(1.0), input=init.uniform(2.0), key=key)

@@ -24,6 +24,7 @@ def logistic(r):
     return lambda h, _: r * h * (1 - h)
 
 
+@pytest.mark.slow
 def test_periods_and_exponents_of_the_logistic_map(x64):
     """Multipliers 2 - r and 4 + 2r - r^2; ln 2 at r = 4; r = 5 escapes; a doubling is unsettled."""
     values = np.array([0.5, 2.8, 3.2, 3.5, 3.56, 3.83, 4.0, 5.0, 3.0])

@@ -413,6 +413,7 @@ def test_single_precision_is_good_to_four_digits():
     np.testing.assert_allclose(curve.value, 0.95 ** np.arange(201), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_other_weights_compile_nothing_new():
     traces = []
 

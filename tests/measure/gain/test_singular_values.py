@@ -185,6 +185,7 @@ def test_scaled_jacobi_against_svd(x64):
         np.testing.assert_allclose(values, np.log(np.linalg.svd(dense)[1]), atol=1e-11)
 
 
+@pytest.mark.slow
 def test_random_frame_does_not_matter(x64):
     cell = Elman(1, 6, key=jr.key(2), dtype=jnp.float64)
     inputs = jr.normal(jr.key(1), (40, 1))

@@ -401,6 +401,7 @@ def test_driven_network_against_dense_algebra(x64, mutant):
     assert np.all(np.diff(curve.value) <= 0)  # what is forgotten does not come back
 
 
+@pytest.mark.slow
 def test_information_by_simulation(x64):
     """Noise and signal are added for real; their moments are estimated from runs."""
     rng = np.random.default_rng(8)

@@ -321,6 +321,7 @@ def test_one_hot_inputs_with_a_symbol_that_never_comes(x64):
     assert float(jnp.max(jnp.abs(recall.value[1:]))) < 0.01
 
 
+@pytest.mark.slow
 def test_memoryless_network_recalls_no_probe(x64):
     inputs = np.sin(0.05 * np.arange(9000)) + np.random.default_rng(0).normal(size=9000)
     cell = Plain(np.zeros((30, 30)), random(30)[1], linear=False)

@@ -460,6 +460,7 @@ def test_nan_in_nan_out(x64):
         lyapunov_spectrum(cell, inputs, key=KEY)
 
 
+@pytest.mark.slow
 def test_infinite_input_is_no_number(x64):
     """tanh(inf) is 1 with slope 0, which would look like an exponent of -inf."""
     cell = Elman(1, 5, key=jr.key(12), dtype=jnp.float64)
@@ -492,6 +493,7 @@ def test_drift_is_not_converged(x64):
     assert Status.NOT_CONVERGED in found.statuses
 
 
+@pytest.mark.slow
 def test_cells_of_one_family_share_a_compilation(x64):
     inputs = jr.normal(jr.key(13), (120, 1))
     traces = []
