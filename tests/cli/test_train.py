@@ -114,7 +114,7 @@ def test_a_finished_run_is_not_overwritten_and_resumes_to_itself(trained, capsys
         ((*TASK, "--tied"), "embedding"),
         ((*TASK, "--steps", "2.5"), "steps"),
         ((*TASK, "--every", "0"), "every must lie in"),
-        ((*TASK, "--horizon", "0"), "horizon must be at least 1"),
+        ((*TASK, "--horizon", "0"), "horizon must lie in 1"),
         ((*TASK, "--track", "tensorbord"), "tensorboard"),
     ],
 )

@@ -1,6 +1,5 @@
 """What ``echoic train`` left in a folder, made ready to be measured."""
 
-import json
 import pathlib
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,5 +65,7 @@ def open_run(folder: pathlib.Path) -> RunFolder:
 
 def _reported(folder: pathlib.Path) -> int | None:
     """The horizon of the run's own report, so that the two can be compared."""
+    from echoic import reports
+
     path = folder / "report.json"
-    return int(json.loads(path.read_text())["horizon"]) if path.exists() else None
+    return reports.load(path).horizon if path.exists() else None

@@ -141,8 +141,6 @@ def command(
     folder = pathlib.Path("runs", task) if output is None else output
     if not resume:
         refuse_used_folder(folder)
-    if horizon is not None and horizon < 1:
-        raise ValueError(f"horizon must be at least 1, got {horizon}.")
     with Watch(folder, quiet=json) as watch:
         watch.says("preparing the task")
         import jax.random as jr
@@ -153,6 +151,7 @@ def command(
         from echoic.training.events import Event, Started
 
         key = jr.key(at_least("seed", seed, 0, 2**32 - 1))
+        horizon = None if horizon is None else at_least("horizon", horizon, 1)
         kind = Kind(cell, init, activation)
         chosen = tasks.build(task, **parsed_options(set or []))
         watch.announce(chosen)

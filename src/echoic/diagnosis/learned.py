@@ -51,11 +51,14 @@ def training_record(
     *,
     shown: int,
     need: Need | None,
+    learned: bool,
     after: NetworkRecord,
     thresholds: Thresholds,
 ) -> TrainingRecord:
-    """The whole, with what the task needs and how far the trained network reaches."""
-    learned = has_learned(float(run.test_loss[shown]), float(run.chance))
+    """The whole, with what the task needs and how far the trained network reaches.
+
+    ``learned``: of the member that is shown, see [`has_learned`][].
+    """
     reach = _reach(after, thresholds, learned)
     return TrainingRecord(
         task=str(getattr(task, "name", type(task).__name__)),

@@ -133,6 +133,7 @@ def training_report(
         loss if isinstance(loss, str) else str(run.config["loss"]),
         shown=member,
         need=need,
+        learned=learned,
         after=records[-1],
         thresholds=thresholds,
     )

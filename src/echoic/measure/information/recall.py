@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from echoic.core.cell import AbstractCell, State, Step, flatten_state
+from echoic.core.cell import AbstractCell, LinearForm, State, Step, flatten_state
 from echoic.core.checks import at_least, is_traced, one_of, refuse_if_larger
 from echoic.core.estimate import Estimate, Settings, Status
 from echoic.core.rollout import rollout
@@ -116,26 +116,8 @@ def linear_recall(
     dtype = flatten_state(driven.state)[0].dtype
     status = Status.OK
     if form is not None:
-        recurrent, drive = (np.asarray(part, float) for part in form[:2])
-        each, stable = white_recall(recurrent, drive, max_lag)
-        status = Status.OK if stable else Status.UNSTABLE
-        if not np.all(np.isfinite(each)):
-            status |= Status.NOT_FINITE
-        zeros = jnp.asarray(np.zeros(max_lag + 1), dtype)  # jnp.zeros compiles for every length
-        answer = Estimate(
-            jnp.asarray(each.mean(axis=1), dtype),
-            zeros,
-            status,
-            Settings(max_lag=max_lag, method="exact", inputs="white", throw=throw),
-            {
-                "floor": zeros,
-                "by_channel": jnp.asarray(each.T, dtype),
-                "channel_error": jnp.asarray(np.zeros(each.T.shape), dtype),
-                "channel_floor": jnp.asarray(np.zeros(each.shape[1]), dtype),
-            },
-        )
-        if throw:
-            answer.throw(Status.UNSTABLE, Status.NOT_FINITE)
+        answer = _stationary(form, max_lag, dtype, throw)
+        status = answer.statuses
         if inputs is None and exact != "never":
             return answer
 
@@ -174,6 +156,29 @@ def linear_recall(
         },
     )
     return estimate.throw(Status.NOT_FINITE) if throw else estimate
+
+
+def _stationary(form: LinearForm, max_lag: int, dtype: Any, throw: bool) -> Estimate:
+    """The exact recall of white input by a linear cell."""
+    recurrent, drive = (np.asarray(part, float) for part in form[:2])
+    each, stable = white_recall(recurrent, drive, max_lag)
+    status = Status.OK if stable else Status.UNSTABLE
+    if not np.all(np.isfinite(each)):
+        status |= Status.NOT_FINITE
+    zeros = jnp.asarray(np.zeros(max_lag + 1), dtype)  # jnp.zeros compiles for every length
+    answer = Estimate(
+        jnp.asarray(each.mean(axis=1), dtype),
+        zeros,
+        status,
+        Settings(max_lag=max_lag, method="exact", inputs="white", throw=throw),
+        {
+            "floor": zeros,
+            "by_channel": jnp.asarray(each.T, dtype),
+            "channel_error": jnp.asarray(np.zeros(each.T.shape), dtype),
+            "channel_floor": jnp.asarray(np.zeros(each.shape[1]), dtype),
+        },
+    )
+    return answer.throw(Status.UNSTABLE, Status.NOT_FINITE) if throw else answer
 
 
 def raw_recall(

@@ -21,7 +21,7 @@ from echoic.core.checks import (
     sequences,
 )
 from echoic.core.linalg import log_abs, random_frame
-from echoic.core.tangent import push_frame
+from echoic.core.tangent import all_finite, push_frame
 
 # As many segments the way back keeps whole.
 _SHORT = 64
@@ -148,9 +148,8 @@ def _exponents(
             size = divisor_near(segments, math.isqrt(segments))
             (state, _), *parts = scan(kept_by_turns, begin, *cut(xs, size))
             growth = join(*parts)
-        sick = ~jnp.all(jnp.isfinite(flatten_state(state)[0])) | ~jnp.all(jnp.isfinite(xs))
         found = jnp.sum(growth[skipped:], axis=0) / (kept * every)
-        return jnp.where(sick, jnp.nan, found)
+        return jnp.where(all_finite(state, xs), found, jnp.nan)
 
     return jnp.mean(jax.vmap(one)(states, inputs), axis=0)
 

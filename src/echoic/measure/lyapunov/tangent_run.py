@@ -1,6 +1,7 @@
 """The loop that carries states and tangent frames along their trajectories."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from echoic.core.cell import AbstractCell, PointwiseCell, State, flatten_state
+from echoic.core.cell import AbstractCell, PointwiseCell, State
 from echoic.core.linalg import log_abs
-from echoic.core.tangent import linearise
+from echoic.core.tangent import all_finite, linearise
 from echoic.measure.lyapunov.orthogonalise import (
     balance,
     log_volume,
@@ -134,6 +135,27 @@ def _determinant(matrix: Float[Array, "n n"]) -> tuple[Float[Array, ""], Array]:
     return jnp.sum(log_abs(pivots)), jnp.min(pivots) <= rounding
 
 
+def _sum_rule(old: Sequence, push_all: Callable, gained, checking, due) -> Sequence:
+    """What the exponents and the mean ``log|det J|`` differ by, summed up by factorisations."""
+    n, dtype = old.frame.shape[0], old.frame.dtype
+    step_det, flat = jax.lax.cond(
+        checking,
+        lambda: _determinant(push_all(jnp.eye(n, dtype=dtype))),
+        lambda: (jnp.zeros((), dtype), jnp.array(False)),
+    )
+    log_det, singular = old.log_det + step_det, old.singular | flat
+    segment = old.segment + jnp.sum(gained)
+    agree = (segment == -jnp.inf) & (log_det == -jnp.inf)
+    miss = jnp.where(due & checking & ~agree, jnp.abs(segment - log_det), 0)
+    return old._replace(
+        segment=jnp.where(due, 0, segment),
+        log_det=jnp.where(due, 0, log_det),
+        singular=singular & ~due,
+        residual=old.residual + jnp.where(singular, 0, miss),
+        doubtful=old.doubtful + jnp.where(singular, miss, 0),
+    )
+
+
 def _advance(
     cell: AbstractCell, x: Any, old: Sequence, clock: Clock, control: Control, due, end, how: How
 ):
@@ -179,39 +201,17 @@ def _advance(
     gained = gained + before
     volume = jax.lax.cond(end & control.measuring, log_volume, lambda _: old.volume, frame)
 
-    log_det, singular, segment = old.log_det, old.singular, old.segment
-    residual, doubtful = old.residual, old.doubtful
     if k == n:
-        eye = jnp.eye(n, dtype=frame.dtype)
-        step_det, flat = jax.lax.cond(
-            clock.checking,
-            lambda: _determinant(push_all(eye)),
-            lambda: (none.sum(), jnp.array(False)),
-        )
-        log_det, singular = log_det + step_det, singular | flat
-        segment = segment + jnp.sum(gained)
-        agree = (segment == -jnp.inf) & (log_det == -jnp.inf)
-        miss = jnp.where(due & clock.checking & ~agree, jnp.abs(segment - log_det), 0)
-        residual = residual + jnp.where(singular, 0, miss)
-        doubtful = doubtful + jnp.where(singular, miss, 0)
-        segment, log_det = jnp.where(due, 0, segment), jnp.where(due, 0, log_det)
-        singular = singular & ~due
-    finite = jnp.all(jnp.isfinite(flatten_state(state)[0]))
-    if x is not None:
-        finite = finite & jnp.all(jnp.isfinite(x))
+        old = _sum_rule(old, push_all, gained, clock.checking, due)
+    finite = all_finite(state, drive)
     size = jnp.where(finite, size, 0)
-    new = Sequence(
+    new = old._replace(
         state=state,
         frame=frame,
         volume=volume,
         history=old.history.at[clock.block].add(gained + (volume - old.volume)),
         dead=old.dead | (gained == -jnp.inf),
         finite=old.finite & finite & ~grown,
-        segment=segment,
-        log_det=log_det,
-        singular=singular,
-        residual=residual,
-        doubtful=doubtful,
     )
     return new, (lost, size)
 
