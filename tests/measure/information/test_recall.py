@@ -433,11 +433,15 @@ def test_nan_in_nan_out(x64):
     ring, _ = cycle(5, 0.9)
     inputs = np.random.default_rng(0).normal(size=3000)
     inputs[1500] = np.nan
-    recall = sampled(ring, source(5), 9, inputs=inputs)
+    recall = sampled(ring, source(5), 9, inputs=inputs, throw=False)
     assert np.all(np.isnan(recall.value))
     assert Status.NOT_FINITE in recall.statuses
+    with pytest.raises(UntrustedError, match="throw=False"):
+        sampled(ring, source(5), 9, inputs=inputs)
     ring[0, 0] = np.nan
-    recall = linear_recall(Plain(ring, source(5)), max_lag=9, key=KEY)
+    with pytest.raises(UntrustedError, match="throw=False"):
+        linear_recall(Plain(ring, source(5)), max_lag=9, key=KEY)
+    recall = linear_recall(Plain(ring, source(5)), max_lag=9, key=KEY, throw=False)
     assert np.all(np.isnan(recall.value))
     assert Status.NOT_FINITE in recall.statuses
 
